@@ -1,0 +1,31 @@
+"""Time, as a thing that can be handed in.
+
+Owns: the `Clock` protocol and the real one. `monotonic()` is for every timeout and interval, `now()` for
+timestamps people see. Never: a sleep, a timer.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A source of time. Tests hand in one that they turn."""
+
+    def now(self) -> datetime:
+        """The wall clock: an aware datetime in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
