@@ -36,9 +36,7 @@ class Session:
 
     __slots__ = ("_awaiting_pong", "_interval", "_timeout", "deadline", "sid", "state")
 
-    def __init__(
-        self, sid: str, state: State, *, now: float, ping_interval: float, ping_timeout: float
-    ) -> None:
+    def __init__(self, sid: str, state: State, *, now: float, ping_interval: float, ping_timeout: float) -> None:
         self.sid = sid
         self.state = state
         self._interval = ping_interval

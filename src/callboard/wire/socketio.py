@@ -56,8 +56,8 @@ class Packet(NamedTuple):
 class Decoder:
     """Turns the Engine.IO messages of one connection into packets.
 
-    Holds at most one packet that waits for its attachments, of at most `max_bytes` together. Any ProtocolError
-    leaves it unusable: the connection is to be closed.
+    Holds at most one packet that waits for its attachments, of at most `max_bytes` together. Any
+    ProtocolError leaves it unusable: the connection is to be closed.
     """
 
     __slots__ = ("_attachments", "_expected", "_max_bytes", "_waiting")
@@ -122,9 +122,7 @@ def encode_event(namespace: str, name: str, payload: bytes, position: str | None
     return Outgoing(head + tail)
 
 
-def encode_args(
-    packet_type: PacketType, namespace: str, args: list[Any], packet_id: int | None = None
-) -> Outgoing:
+def encode_args(packet_type: PacketType, namespace: str, args: list[Any], packet_id: int | None = None) -> Outgoing:
     """An EVENT or ACK with any JSON values and bytes; bytes become attachments."""
     attachments: list[bytes] = []
     data = msgspec.json.encode(_extract(args, attachments))
@@ -216,9 +214,7 @@ def _decode_json(body: str | bytes) -> Any:
         data = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ProtocolError("malformed JSON in a packet") from None
-    opened = (
-        body.count("[") + body.count("{") if isinstance(body, str) else body.count(b"[") + body.count(b"{")
-    )
+    opened = body.count("[") + body.count("{") if isinstance(body, str) else body.count(b"[") + body.count(b"{")
     if opened > MAX_JSON_DEPTH and _depth(data) > MAX_JSON_DEPTH:
         raise ProtocolError(f"JSON is nested deeper than {MAX_JSON_DEPTH}")
     return data
