@@ -123,6 +123,12 @@ async def test_an_unsigned_token_is_refused(checker: TokenVerifier, clock: Turne
     assert "algorithm is not accepted here; use HS256" in refused.message
 
 
+async def test_a_detached_payload_is_refused(checker: TokenVerifier, clock: TurnedClock) -> None:
+    header = {"alg": "HS256", "b64": False, "crit": ["b64"]}
+    refused = await refusal(checker, hand_made(header, json.dumps(claims(clock)).encode()))
+    assert "malformed" in refused.message
+
+
 async def test_the_public_key_does_not_pass_as_a_secret(
     configure: Configure, clock: TurnedClock, rsa_key: rsa.RSAPrivateKey
 ) -> None:
