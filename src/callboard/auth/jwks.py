@@ -174,11 +174,7 @@ def usable_keys(document: bytes, algorithms: Sequence[str]) -> tuple[PublishedKe
     if not isinstance(entries, list) or len(entries) > MAX_KEYS:
         raise ValueError(f"the issuer's answer is not a JWK Set of at most {MAX_KEYS} keys")
     keys = tuple(
-        key
-        for entry in entries
-        if isinstance(entry, dict)
-        for key in [_usable(entry, algorithms)]
-        if key is not None
+        key for entry in entries if isinstance(entry, dict) for key in [_usable(entry, algorithms)] if key is not None
     )
     if not keys:
         raise ValueError("the issuer's JWK Set has no key for the pinned algorithms")

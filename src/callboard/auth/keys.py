@@ -96,9 +96,7 @@ def secret_key(settings: Settings) -> bytes:
     try:
         jwt.get_algorithm_by_name(settings.jwt_algorithms[0]).prepare_key(key)
     except jwt.InvalidKeyError:
-        raise SettingsError(
-            "JWT_SECRET holds a public key, which is no secret: set it as JWT_PUBLIC_KEY"
-        ) from None
+        raise SettingsError("JWT_SECRET holds a public key, which is no secret: set it as JWT_PUBLIC_KEY") from None
     return key
 
 
@@ -132,9 +130,7 @@ def kept_secret(data_dir: Path) -> bytes:
     except OSError as problem:
         raise StartError(f"Cannot keep the signing secret in {path}: {problem.strerror}") from None
     if os.name == "posix" and mode & 0o077:
-        raise StartError(
-            f"{path} can be read by others: delete it, and a new secret is made (old tokens end)"
-        )
+        raise StartError(f"{path} can be read by others: delete it, and a new secret is made (old tokens end)")
     if len(secret) < max(_HMAC_BYTES.values()):
         raise StartError(f"{path} holds no whole secret: delete it, and a new one is made (old tokens end)")
     return secret
@@ -167,9 +163,7 @@ def _pem(value: str) -> bytes:
     try:
         return Path(value).read_bytes()
     except (OSError, ValueError):
-        raise SettingsError(
-            "JWT_PUBLIC_KEY is neither PEM text nor the path of a readable PEM file"
-        ) from None
+        raise SettingsError("JWT_PUBLIC_KEY is neither PEM text nor the path of a readable PEM file") from None
 
 
 def _load_pem(pem: bytes) -> PublicKey:

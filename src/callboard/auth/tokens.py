@@ -47,9 +47,7 @@ class TokenVerifier:
     since a check costs thirty times as much as a look-up. Refusals are not remembered.
     """
 
-    def __init__(
-        self, keys: Keys, *, settings: Settings, clock: Clock, cache_entries: int = CACHE_ENTRIES
-    ) -> None:
+    def __init__(self, keys: Keys, *, settings: Settings, clock: Clock, cache_entries: int = CACHE_ENTRIES) -> None:
         self._keys = keys
         self._algorithms = settings.jwt_algorithms
         self._issuer = settings.jwt_issuer
@@ -148,9 +146,7 @@ class TokenSigner:
             ("JWT_JWKS_URL", settings.jwt_jwks_url),
         ):
             if value is not None:
-                raise SettingsError(
-                    f"{name} is set: tokens come from the issuer, and this server cannot sign any"
-                )
+                raise SettingsError(f"{name} is set: tokens come from the issuer, and this server cannot sign any")
         self._key = secret_key(settings)
         self._settings = settings
         self._clock = clock
@@ -180,9 +176,7 @@ class TokenSigner:
         principal_from_claims(claims)
         token = jwt.encode(claims, self._key, algorithm=self._settings.jwt_algorithms[0])
         if len(token) > MAX_TOKEN_BYTES:
-            raise Invalid(
-                f"the token would be longer than {MAX_TOKEN_BYTES} bytes: name fewer teams", field="teams"
-            )
+            raise Invalid(f"the token would be longer than {MAX_TOKEN_BYTES} bytes: name fewer teams", field="teams")
         return token
 
 
@@ -212,9 +206,7 @@ def parse_ttl(text: str) -> timedelta:
     match = _TTL.fullmatch(text.strip())
     ttl = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
     if not timedelta(0) < ttl <= MAX_TTL:
-        raise Invalid(
-            "A lifetime is a number and a unit, such as 30s, 15m, 24h or 7d, up to 3650d", field="ttl"
-        )
+        raise Invalid("A lifetime is a number and a unit, such as 30s, 15m, 24h or 7d, up to 3650d", field="ttl")
     return ttl
 
 

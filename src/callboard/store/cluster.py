@@ -162,9 +162,7 @@ def reachable(directory: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         os.close(descriptor)
 
 
-def run_as(
-    user: ServerUser, command: list[str], descriptors: tuple[int, ...] = ()
-) -> subprocess.CompletedProcess[str]:
+def run_as(user: ServerUser, command: list[str], descriptors: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Run a short command as `user` and wait for it. Raises StartError if it cannot be run at all."""
     try:
         return subprocess.run(  # noqa: S603

@@ -177,14 +177,10 @@ class EmbeddedPostgres:
 
     async def _prepare_database(self) -> None:
         """Connect as the application does; the first time, make its role and database."""
-        with contextlib.suppress(
-            asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError
-        ):
+        with contextlib.suppress(asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError):
             await (await asyncpg.connect(self.dsn(), timeout=CONNECT_TIMEOUT)).close()
             return
-        connection = await asyncpg.connect(
-            self.dsn(files.SUPERUSER, role=files.SUPERUSER), timeout=CONNECT_TIMEOUT
-        )
+        connection = await asyncpg.connect(self.dsn(files.SUPERUSER, role=files.SUPERUSER), timeout=CONNECT_TIMEOUT)
         try:
             known = await connection.fetchval("select true from pg_roles where rolname = $1", files.ROLE)
             if not known:
@@ -196,9 +192,7 @@ class EmbeddedPostgres:
     def _failure(self, reason: str) -> StartError:
         lines = self._log_file.read_text(errors="replace").splitlines() if self._log_file.exists() else []
         last = f" (its last line: {lines[-1]})" if lines else ""
-        return StartError(
-            f"the embedded PostgreSQL did not start: {reason}; its log is {self._log_file}{last}"
-        )
+        return StartError(f"the embedded PostgreSQL did not start: {reason}; its log is {self._log_file}{last}")
 
     # Stopping
 
@@ -302,8 +296,5 @@ def _not_yet(error: BaseException) -> bool:
     """Whether a failed connection is one that a starting server answers with."""
     return isinstance(
         error,
-        OSError
-        | asyncpg.CannotConnectNowError
-        | asyncpg.PostgresConnectionError
-        | asyncpg.TooManyConnectionsError,
+        OSError | asyncpg.CannotConnectNowError | asyncpg.PostgresConnectionError | asyncpg.TooManyConnectionsError,
     )

@@ -120,8 +120,7 @@ async def _apply(connection: Any, migration: Migration) -> None:
             )
     except asyncpg.PostgresError as error:
         raise StartError(
-            f"migration {migration.version:04} ({migration.name}) failed and was rolled back: "
-            f"{reason_of(error)}"
+            f"migration {migration.version:04} ({migration.name}) failed and was rolled back: {reason_of(error)}"
         ) from error
 
 

@@ -34,9 +34,7 @@ class Outbox:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
 
-    async def put(
-        self, queries: Queries, *, namespace: str, rooms: Sequence[str], name: str, payload: str
-    ) -> None:
+    async def put(self, queries: Queries, *, namespace: str, rooms: Sequence[str], name: str, payload: str) -> None:
         """Add a message for `rooms` (1 to 10,000) in the transaction of `queries`; it is sent if that
         commits.
 
