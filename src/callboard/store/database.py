@@ -33,8 +33,9 @@ SESSION_SETTINGS = {
 
 Row: TypeAlias = asyncpg.Record
 
+_ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # Whatever a driver call can raise. OSError holds TimeoutError and every refused or broken connection.
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+DRIVER_ERRORS = (*_ASYNCPG_ERRORS, OSError)
 
 # SQLSTATEs that pass by themselves: connection trouble, resources, shutdown, failover, deadlock, a timeout.
 _PASSING_CLASSES = ("08", "53", "57", "40")
@@ -79,16 +80,20 @@ class Database:
         try:
             pool = await asyncpg.create_pool(
                 dsn,
-                min_size=min_size,
+                # asyncpg would restore a minimum by itself, and log a traceback for each attempt.
+                min_size=0,
                 max_size=max_size,
+                max_inactive_connection_lifetime=0,
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=COMMAND_TIMEOUT,
                 server_settings=SESSION_SETTINGS,
                 reset=_keep_session,
             )
+            database = cls(pool)
+            await database._connect(min_size)
         except (*DRIVER_ERRORS, ValueError) as error:
             raise StartError(f"cannot connect to the database: {reason_of(error)}") from error
-        return cls(pool)
+        return database
 
     async def close(self, timeout: float = 5.0) -> None:
         """Wait `timeout` seconds for the connections in use, then end them."""
@@ -99,20 +104,32 @@ class Database:
             self._pool.terminate()
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
-        async with self._connection() as queries:
+        queries = await self._acquire()
+        try:
             return await queries.fetch(query, *args)
+        finally:
+            await self._release(queries)
 
     async def fetchrow(self, query: str, *args: object) -> Row | None:
-        async with self._connection() as queries:
+        queries = await self._acquire()
+        try:
             return await queries.fetchrow(query, *args)
+        finally:
+            await self._release(queries)
 
     async def fetchval(self, query: str, *args: object) -> Any:
-        async with self._connection() as queries:
+        queries = await self._acquire()
+        try:
             return await queries.fetchval(query, *args)
+        finally:
+            await self._release(queries)
 
     async def execute(self, query: str, *args: object) -> str:
-        async with self._connection() as queries:
+        queries = await self._acquire()
+        try:
             return await queries.execute(query, *args)
+        finally:
+            await self._release(queries)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Queries]:
@@ -120,27 +137,30 @@ class Database:
 
         Unavailable at the end of the block leaves the outcome unknown: the connection broke while committing.
         """
-        async with self._connection() as queries:
-            try:
-                async with queries.connection.transaction():
-                    yield queries
-            except DRIVER_ERRORS as error:
-                raise translate(error, lost=queries.connection.is_closed()) from error
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[_Connection]:
+        queries = await self._acquire()
         try:
-            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+            async with queries.connection.transaction():
+                yield queries
+        except _ASYNCPG_ERRORS as error:
+            raise translate(error, lost=queries.lost) from error
+        finally:
+            await self._release(queries)
+
+    async def _connect(self, count: int) -> None:
+        connections = [await self._pool.acquire() for _ in range(count)]
+        for connection in connections:
+            await self._pool.release(connection)
+
+    async def _acquire(self) -> _Connection:
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT):
+                return _Connection(await self._pool.acquire())
         except DRIVER_ERRORS as error:
             raise translate(error, lost=True) from error
-        try:
-            yield _Connection(connection)
-        finally:
-            await self._release(connection)
 
-    async def _release(self, connection: Any) -> None:
+    async def _release(self, queries: _Connection) -> None:
         try:
-            await self._pool.release(connection)
+            await self._pool.release(queries.connection)
         except DRIVER_ERRORS as error:
             raise translate(error, lost=True) from error
 
@@ -151,31 +171,39 @@ class _Connection:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection broke, or the pool took it back for that."""
+        try:
+            return bool(self.connection.is_closed())
+        except asyncpg.InterfaceError:
+            return True
+
     async def fetch(self, query: str, *args: object) -> list[Row]:
         try:
             rows: list[Row] = await self.connection.fetch(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.connection.is_closed()) from error
+            raise translate(error, lost=self.lost) from error
         return rows
 
     async def fetchrow(self, query: str, *args: object) -> Row | None:
         try:
             row: Row | None = await self.connection.fetchrow(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.connection.is_closed()) from error
+            raise translate(error, lost=self.lost) from error
         return row
 
     async def fetchval(self, query: str, *args: object) -> Any:
         try:
             return await self.connection.fetchval(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.connection.is_closed()) from error
+            raise translate(error, lost=self.lost) from error
 
     async def execute(self, query: str, *args: object) -> str:
         try:
             tag: str = await self.connection.execute(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.connection.is_closed()) from error
+            raise translate(error, lost=self.lost) from error
         return tag
 
 
@@ -189,11 +217,12 @@ def translate(error: BaseException, *, lost: bool = False) -> CallboardError:
         return Invalid("text must be valid Unicode without the character NUL")
     if lost or isinstance(error, OSError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
         return Unavailable("the database is not available, try again")
-    return StoreError(reason_of(error))
+    name = f"{type(error).__name__} {state}".strip()
+    return StoreError(f"the database refused a statement: {name}")
 
 
 def reason_of(error: BaseException) -> str:
-    """One line for a log or a start error: never a statement's values, never a password."""
+    """The error's name and the first line of its text, for a log or a start error."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 

@@ -91,7 +91,7 @@ class EmbeddedPostgres:
         return self.dsn()
 
     async def stop(self) -> None:
-        """Stop using the server; the last user stops it (fast shutdown), bounded. Without a start: nothing."""
+        """Let go of the server; the last user stops it (fast shutdown, bounded). Not started: nothing."""
         if self._users is None:
             return
         started = self._clock.monotonic()
@@ -116,7 +116,7 @@ class EmbeddedPostgres:
             self._data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
 
     async def _find_or_launch(self) -> int | None:
-        """Under the lock: have a server that answers, and count ourselves in. Returns the pid of a found one."""
+        """Under the lock: have a server that answers, and count ourselves in. The pid of a found one."""
         found = self._running()
         try:
             if found is None:
@@ -133,7 +133,7 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         user = files.server_user(self._cluster)
-        pginstall = files.find_binaries(user, self._data_dir)
+        pginstall = files.find_binaries(user, self._data_dir, files.wheel())
         if not self._cluster.exists():
             files.make_cluster(self._cluster, user, pginstall)
         files.check_version(self._cluster, pginstall)

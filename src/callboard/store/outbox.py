@@ -17,7 +17,7 @@ BATCH = 500
 
 
 class LoggedMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A committed, numbered message. `position` is "{epoch}.{seq}"; `payload` is the text of a JSON object."""
+    """A committed, numbered message. `position` is "{epoch}.{seq}", `payload` a JSON object's text."""
 
     seq: int
     position: str
@@ -62,7 +62,7 @@ with moved as (
   update callboard.log_head
   set seq = seq + (select count(*) from moved)
   where exists (select from moved)
-  returning epoch, seq
+  returning epoch, seq, pg_notify('callboard_log', seq::text)
 ), logged as (
   insert into callboard.message_log (seq, logged_at, created_at, namespace, rooms, name, payload)
   select head.seq - count(*) over () + row_number() over (order by moved.id),
