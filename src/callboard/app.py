@@ -21,7 +21,6 @@ from callboard.demo import Demo
 from callboard.notifications.handlers import register as register_notifications
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService, UnreadCounts
-from callboard.notifications.store import NotificationStore
 from callboard.realtime.engine import EngineOptions
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
@@ -87,14 +86,14 @@ class Callboard:
         self.database = await Database.open(self._dsn)
         self.node = self._make_node()
         broker = MemoryBroker(self.node.deliver)
-        store = NotificationStore(self.database)
-        self.unread = UnreadCounts(store, broker, lambda user: self.node.has_room("/feed", f"user:{user}"), clock)
+        self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
         deliver = reactions.deliver_logged(self.node, self.unread, clock)
         self.relay = Relay(self._dsn, deliver, clock=clock, recovery_window_hours=settings.recovery_window_hours)
-        notifications = NotificationService(self.database, store, Outbox(self.relay.wake), settings)
+        outbox = Outbox(self.relay.wake)
+        notifications = NotificationService(self.database, outbox, types=settings.notification_types)
         register_notifications(self.node.namespace("/feed"), notifications)
         reactions.connect(self.node, self.unread)
-        sockets = SocketService(broker, frozenset(NAMESPACES))
+        sockets = SocketService(broker, lambda name: self.node.find(name) is not None)
         self._make_asgi([*notification_routes(notifications), *socket_routes(sockets)])
         self._own("relay", self.relay.run())
         self._own("unread", self.unread.run())
@@ -157,7 +156,7 @@ def _dispatch(api: Any, polling: ASGIApp, host: ASGIApp | None, roots: tuple[str
         path = scope.get("path", "")
         if scope["type"] == "http" and path.startswith("/socket.io") and path.rstrip("/") == SOCKET_PATH.rstrip("/"):
             await polling(scope, receive, send)
-        elif host is None or scope["type"] == "http" and (_under(path, roots) or web_files.has(path)):
+        elif host is None or (scope["type"] == "http" and (_under(path, roots) or web_files.has(path))):
             await api(scope, receive, send)
         else:
             await host(scope, receive, send)

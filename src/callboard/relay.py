@@ -208,9 +208,7 @@ class Relay:
         self._next_upkeep = self._clock.monotonic() + UPKEEP_INTERVAL
         try:
             await connection.execute("select callboard.ensure_log_partitions()")
-            await connection.execute(
-                "select callboard.drop_log_partitions(make_interval(hours => $1))", self._window
-            )
+            await connection.execute("select callboard.drop_log_partitions(make_interval(hours => $1))", self._window)
         except asyncpg.PostgresError as error:
             if connection.is_closed():
                 raise

@@ -95,7 +95,7 @@ def server_file(data_dir: Path) -> Path:
 
 async def _run(callboard: Callboard, listener: socket.socket, options: ServeOptions, stop: asyncio.Event) -> None:
     config = uvicorn.Config(
-        callboard.asgi,  # type: ignore[arg-type]
+        callboard.asgi,
         http="httptools",
         ws=callboard.ws_protocol,
         lifespan="on" if options.app else "off",
@@ -112,7 +112,7 @@ async def _run(callboard: Callboard, listener: socket.socket, options: ServeOpti
     stopping = asyncio.ensure_future(stop.wait())
     url = _url(options.host, listener)
     with _announced(callboard.settings.data_dir, url):
-        await callboard.relay.wait_ready()
+        await callboard.relay.until_ready()
         where = "embedded" if callboard.settings.database_url is None else "DATABASE_URL"
         log.info(
             "server.started", url=url, version=__version__, database=where, data_dir=str(callboard.settings.data_dir)

@@ -5,7 +5,7 @@ Owns: /healthz, /readyz, /metrics and /config.json. Never: anything about a user
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from prometheus_client import generate_latest
@@ -90,7 +90,7 @@ class Status:
 
 def _get(
     path: str,
-    handler: Callable[[Call], object],
+    handler: Callable[[Call], Awaitable[bytes]],
     summary: str,
     answers: tuple[type[msgspec.Struct], ...],
     media_type: str = "application/json",
