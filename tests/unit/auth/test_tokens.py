@@ -123,9 +123,9 @@ async def test_an_unsigned_token_is_refused(checker: TokenVerifier, clock: Turne
     assert "algorithm is not accepted here; use HS256" in refused.message
 
 
-async def test_a_detached_payload_is_refused(checker: TokenVerifier, clock: TurnedClock) -> None:
+async def test_a_detached_payload_is_refused(checker: TokenVerifier) -> None:
     header = {"alg": "HS256", "b64": False, "crit": ["b64"]}
-    refused = await refusal(checker, hand_made(header, json.dumps(claims(clock)).encode()))
+    refused = await refusal(checker, hand_made(header, b""))
     assert "malformed" in refused.message
 
 
