@@ -161,12 +161,22 @@ def disown(cluster: Path, user: ServerUser) -> None:
         _write(lock_file, f"{NO_PROCESS}{newline}{rest}", user)
 
 
-def server_command(pginstall: Path, path: str, settings: Mapping[str, str]) -> list[str]:
-    """The command line of the server for the cluster at `path`."""
-    command = [str(pginstall / "bin" / "postgres"), "-D", path]
+def server_command(pginstall: Path, cluster: Path, path: str, settings: Mapping[str, str]) -> list[str]:
+    """The command line of the server for `cluster`, which it reaches as `path`."""
+    command = [str(pginstall / "bin" / "postgres"), "-D", path, "-c", mark(cluster)]
     for name, value in {**settings, **FIXED_SETTINGS}.items():
         command += ["-c", f"{name}={value}"]
     return command
+
+
+def mark(cluster: Path) -> str:
+    """A setting without effect in the command line of each server, by which one of `cluster` is known.
+
+    Anybody may read a command line. The working directory of another user's process is hidden even from root
+    where, as in a container, root may not trace.
+    """
+    about = cluster.stat()
+    return f"callboard.cluster={about.st_dev}-{about.st_ino}"
 
 
 @contextmanager

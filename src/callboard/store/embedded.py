@@ -168,7 +168,7 @@ class EmbeddedPostgres:
         self._log_offset = self._log_file.stat().st_size if self._log_file.exists() else 0
         files.disown(self._cluster, user)
         with files.reachable(self._cluster) as (path, descriptors), self._open_log() as output:
-            command = files.server_command(pginstall, path, self._settings)
+            command = files.server_command(pginstall, self._cluster, path, self._settings)
             try:
                 self._process = subprocess.Popen(  # noqa: S603
                     command,
@@ -263,9 +263,10 @@ class EmbeddedPostgres:
         """Whether `pid` is a server of this cluster and not another process that was given its number."""
         if os.path.isdir("/proc/self/fd"):
             try:
-                return os.path.samefile(f"/proc/{pid}/cwd", self._cluster)
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 return False
+            return files.mark(self._cluster).encode() in words
         try:
             os.kill(pid, 0)
         except OSError:
