@@ -110,12 +110,12 @@ def sources_hash(web: Path) -> str:
 
 def install(web: Path, node: Node) -> None:
     """Install exactly what the lock file names, unless that was done already. No package's script runs."""
-    lock = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
-    done = web / "node_modules" / ".callboard-lock"
-    if done.is_file() and done.read_text(encoding="ascii") == lock:
+    lock = (web / "package-lock.json").read_bytes()
+    done = web / "node_modules" / ".callboard-lock"  # scripts/ reads and writes it too
+    if done.is_file() and done.read_bytes() == lock:
         return
     run([*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], web, node)
-    done.write_text(lock, encoding="ascii")
+    done.write_bytes(lock)
 
 
 def run(command: list[str], web: Path, node: Node) -> None:

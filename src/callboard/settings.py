@@ -163,9 +163,7 @@ def _origins(value: str) -> frozenset[str]:
 def _types(value: str) -> frozenset[str]:
     for name in _words(value):
         if not _TYPE.match(name):
-            raise ValueError(
-                f"{name!r} is not a notification type: it must match [a-z0-9][a-z0-9_.:-]{{0,63}}"
-            )
+            raise ValueError(f"{name!r} is not a notification type: it must match [a-z0-9][a-z0-9_.:-]{{0,63}}")
     return frozenset(_words(value))
 
 

@@ -27,7 +27,8 @@ LOG_EVENTS: dict[str, str] = {
     "database.back": "seconds_away",
     "relay.leading": "",
     "relay.following": "",
-    "relay.failed": "reason, retry_in",
+    "relay.failed": "reason, retry_in | reason, position, name",
+    "relay.repositioned": "reason, position",
     "token.refused": "code, via, address, reason",
     "jwks.failed": "reason",
     "request.failed": "method, path, status, code, reason",
@@ -58,9 +59,7 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
     threshold = logging.getLevelNamesMapping()[level.upper()]
     out = sys.stderr if stream is None else stream
     renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if fmt == "json"
-        else structlog.dev.ConsoleRenderer(colors=out.isatty())
+        structlog.processors.JSONRenderer() if fmt == "json" else structlog.dev.ConsoleRenderer(colors=out.isatty())
     )
     structlog.configure(
         processors=[
@@ -74,6 +73,4 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     # Libraries that speak through `logging` are heard from warnings upwards, in plain lines.
-    logging.basicConfig(
-        stream=out, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True
-    )
+    logging.basicConfig(stream=out, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True)

@@ -48,9 +48,9 @@ async def plain_server(tmp_path: Path) -> AsyncIterator[Server]:
 
 def chromium() -> str:
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    found = os.environ.get("CALLBOARD_TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        pytest.fail("The browser tests need Chromium: install it, or name it in the CHROMIUM variable.")
+        pytest.fail("The browser tests need Chromium: install it, or set CALLBOARD_TEST_CHROMIUM to the path of one.")
     return found
 
 

@@ -1,0 +1,1 @@
+"""Implementations of the broker seam (`realtime/broker.py`)."""

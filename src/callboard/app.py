@@ -1,0 +1,168 @@
+"""The composition root: the only file that names every implementation.
+
+Owns: making one node's parts, wiring them, and ending them in the reverse order. Never: a rule, a query, a shape
+that leaves the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import httpx
+
+from callboard import __version__, reactions, telemetry, web_files
+from callboard.auth.principal import Principal
+from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
+from callboard.brokers.memory import MemoryBroker
+from callboard.clock import Clock, SystemClock
+from callboard.demo import Demo
+from callboard.notifications.handlers import register as register_notifications
+from callboard.notifications.routes import routes as notification_routes
+from callboard.notifications.service import NotificationService, UnreadCounts
+from callboard.realtime.engine import EngineOptions
+from callboard.realtime.namespace import Namespace
+from callboard.realtime.node import Node
+from callboard.relay import Relay
+from callboard.rest.api import create_api
+from callboard.rest.cors import Cors as RestCors
+from callboard.settings import Settings
+from callboard.sockets.routes import routes as socket_routes
+from callboard.sockets.service import SocketService
+from callboard.status import SOCKET_PATH, Status
+from callboard.store.database import Database
+from callboard.store.outbox import Outbox
+from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
+from callboard.transports.cors import Cors
+from callboard.transports.handshake import Policy
+from callboard.transports.native import protocol_class
+from callboard.transports.polling import Polling
+
+NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
+
+
+class TokenAuthenticator:
+    """The connect step: `auth: {token}`."""
+
+    def __init__(self, tokens: TokenVerifier) -> None:
+        self._tokens = tokens
+
+    async def authenticate(self, auth: dict[str, Any]) -> Principal:
+        """Raises Unauthenticated."""
+        return await self._tokens.verify(auth.get("token"))
+
+
+class Callboard:
+    """One node: everything between an open database and the network.
+
+    `asgi` serves REST, long-polling and the page; `ws_protocol` is uvicorn's WebSocket protocol class; both are
+    there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for.
+    """
+
+    asgi: ASGIApp
+    ws_protocol: Any
+
+    def __init__(
+        self,
+        settings: Settings,
+        dsn: str,
+        *,
+        clock: Clock | None = None,
+        demo: bool = False,
+        host: ASGIApp | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self._dsn = dsn
+        self._demo = demo
+        self._host = host
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the pool, wire everything, start the relay. The database is migrated already."""
+        settings, clock = self.settings, self.clock
+        self.tokens = verifier(settings, clock=clock, client=httpx.AsyncClient(follow_redirects=False))
+        self.database = await Database.open(self._dsn)
+        self.node = self._make_node()
+        broker = MemoryBroker(self.node.deliver)
+        self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
+        deliver = reactions.deliver_logged(self.node, self.unread, clock)
+        self.relay = Relay(self._dsn, deliver, clock=clock, recovery_window_hours=settings.recovery_window_hours)
+        outbox = Outbox(self.relay.wake)
+        notifications = NotificationService(self.database, outbox, types=settings.notification_types)
+        register_notifications(self.node.namespace("/feed"), notifications)
+        reactions.connect(self.node, self.unread)
+        sockets = SocketService(broker, lambda name: self.node.find(name) is not None)
+        self._make_asgi([*notification_routes(notifications), *socket_routes(sockets)])
+        self._own("relay", self.relay.run())
+        self._own("unread", self.unread.run())
+
+    async def stop(self) -> None:
+        """End connections, then tasks, then the pool."""
+        await self.node.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.database.close()
+        await self.tokens.aclose()
+
+    def _make_node(self) -> Node:
+        options = EngineOptions(max_connections=self.settings.max_socket_connections)
+        node = Node(TokenAuthenticator(self.tokens), self.clock, options)
+        for name, role in NAMESPACES.items():
+            node.add(Namespace(name, role=role))
+        return node
+
+    def _make_asgi(self, endpoints: list[Any]) -> None:
+        settings = self.settings
+        policy = Policy(settings.cors_origins, settings.cors_credentials, settings.trusted_proxies)
+        status = Status(settings, self.database, lambda: self.relay.ready, demo=self._demo)
+        demo = Demo(TokenSigner(settings, clock=self.clock), self.clock).endpoints() if self._demo else []
+        public = [*status.endpoints(), *demo]
+        api = create_api(
+            endpoints,
+            self.tokens,
+            public=public,
+            cors=RestCors(settings.cors_origins, credentials=settings.cors_credentials),
+            version=__version__,
+            litestar_handlers=[web_files.router()] if web_files.built() else [],
+        )
+        polling = Cors(Polling(self.node.engine, policy), policy)
+        self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
+        self.asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+
+    def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(_report)
+        self._tasks.append(task)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        telemetry.log.error("task.failed", task=task.get_name(), reason=repr(error), exc_info=error)
+
+
+def _roots(endpoints: list[Any], public: list[Any]) -> tuple[str, ...]:
+    """The beginnings of the paths that are Callboard's own: /api/v1/notifications, /healthz, …"""
+    slices = {"/api/v1/" + endpoint.path.split("/")[1] for endpoint in endpoints}
+    return (*sorted(slices), *(endpoint.path for endpoint in public), "/openapi.json", "/docs")
+
+
+def _dispatch(api: Any, polling: ASGIApp, host: ASGIApp | None, roots: tuple[str, ...]) -> ASGIApp:
+    """Sockets, then Callboard's own paths and page, then the host application."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path.startswith("/socket.io") and path.rstrip("/") == SOCKET_PATH.rstrip("/"):
+            await polling(scope, receive, send)
+        elif host is None or (scope["type"] == "http" and (_under(path, roots) or web_files.has(path))):
+            await api(scope, receive, send)
+        else:
+            await host(scope, receive, send)
+
+    return app
+
+
+def _under(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path == root or path.startswith(root + "/") for root in roots)

@@ -1,0 +1,55 @@
+"""The complete list of "when this happens in one place, do that in another".
+
+Owns: the wiring between the relay, the node and the slices. Never: a rule of a slice; each reaction is one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callboard import telemetry
+from callboard.clock import Clock
+from callboard.notifications.service import UnreadCounts
+from callboard.realtime.broker import Envelope
+from callboard.realtime.namespace import Member
+from callboard.realtime.node import Node
+from callboard.store.outbox import LoggedMessage
+
+FEED = "/feed"
+_USER_ROOM = "user:"
+
+
+def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[LoggedMessage], None]:
+    """A committed message goes to its rooms here; one about a single person's notifications renews their count.
+
+    A batch renews no counts: every recipient's client counts its own `notification:new`.
+    """
+
+    def deliver(message: LoggedMessage) -> None:
+        receivers = node.deliver(
+            Envelope(
+                namespace=message.namespace,
+                rooms=message.rooms,
+                name=message.name,
+                payload=message.payload.encode(),
+                position=message.position,
+            )
+        )
+        if not receivers:
+            return
+        telemetry.COMMIT_TO_WRITE.observe(max(0.0, (clock.now() - message.created_at).total_seconds()))
+        if len(message.rooms) == 1 and message.name.startswith("notification:"):
+            room = message.rooms[0]
+            if room.startswith(_USER_ROOM):
+                unread.mark(room.removeprefix(_USER_ROOM))
+
+    return deliver
+
+
+def connect(node: Node, unread: UnreadCounts) -> None:
+    """Who connects to the feed is told their unread count."""
+
+    def renew(member: Member) -> None:
+        unread.mark(member.principal.id)
+
+    node.namespace(FEED).on_connect(renew)

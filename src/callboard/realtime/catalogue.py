@@ -1,0 +1,33 @@
+"""What one entry of the message catalogue says.
+
+Owns: `Message`, the form in which a slice's `payloads.py` lists what it sends and what it takes. The
+reference page, the TypeScript types and the fixtures are generated from the entries. Never: an entry; they
+belong to slices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One message: its name, where it goes, and its only argument.
+
+    `kind`: durable (through the log, recovered), volatile (newest wins) or client (sent by clients).
+    `rooms`: who gets it, in words; for a client's message, who may send it. `fields`: the shape of the one
+    object it carries. `acknowledgement`: for a client's message, what stands beside `ok: true`. `key`: for
+    a volatile one, what it is the state of.
+    """
+
+    name: str
+    namespace: str
+    kind: Literal["durable", "volatile", "client"]
+    rooms: str
+    summary: str
+    fields: type[msgspec.Struct]
+    acknowledgement: type[msgspec.Struct] | None = None
+    key: str | None = None

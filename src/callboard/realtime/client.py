@@ -1,0 +1,134 @@
+"""The Socket.IO side of one connection.
+
+Owns: which namespaces a client is in, the connect step, and the order of its messages: they are handled one
+after another. Never: the transport, or rooms that a slice decides on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from callboard import ids, telemetry
+from callboard.errors import CallboardError, ProtocolError
+from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.namespace import Member, Namespace
+from callboard.wire import socketio
+from callboard.wire.socketio import Decoder, Packet, PacketType
+
+if TYPE_CHECKING:
+    from callboard.realtime.node import Node
+
+
+class Client:
+    """The receiver of a connection's messages."""
+
+    __slots__ = ("_connect_by", "_connection", "_decoder", "_greeted", "_inbox", "_members", "_node", "_working")
+
+    def __init__(self, node: Node, connection: Connection, connect_by: float) -> None:
+        self._node = node
+        self._connection = connection
+        self._decoder = Decoder(node.options.max_payload)
+        self._members: dict[str, Member] = {}
+        self._connect_by: float | None = connect_by
+        self._greeted = False
+        self._inbox: list[Packet] | None = None
+        self._working = False
+
+    def on_message(self, data: str | bytes) -> None:
+        """Decode, and queue for the worker what makes a packet."""
+        packet = self._decoder.feed(data)
+        if packet is None:
+            return
+        if packet.type is PacketType.DISCONNECT:
+            self._leave(packet.namespace)
+            return
+        if packet.type is PacketType.CONNECT:
+            self._greeted = True
+        elif not self._greeted:
+            raise ProtocolError("the first packet must be CONNECT")
+        self._queue(packet)
+
+    def on_due(self, now: float) -> float | None:
+        """Close a connection that has joined no namespace in time."""
+        if self._connect_by is not None and now >= self._connect_by:
+            self._connection.close(Reason.NO_CONNECT)
+        return self._connect_by
+
+    def on_close(self, reason: Reason) -> None:
+        """Leave everything."""
+        self._inbox = None
+        for name in list(self._members):
+            self._leave(name)
+
+    def _queue(self, packet: Packet) -> None:
+        if self._inbox is None:
+            self._inbox = []
+        self._inbox.append(packet)
+        if len(self._inbox) > self._node.max_inbox:
+            self._connection.close(Reason.FLOOD)
+        elif not self._working:
+            self._working = True
+            self._node.spawn(self._work())
+
+    async def _work(self) -> None:
+        """Handle what is queued, in order, then end: there is no task while there is nothing to do."""
+        try:
+            while self._inbox:
+                await self._handle(self._inbox.pop(0))
+        finally:
+            self._inbox = None
+            self._working = False
+
+    async def _handle(self, packet: Packet) -> None:
+        if packet.type is PacketType.CONNECT:
+            await self._connect(packet)
+            return
+        member = self._members.get(packet.namespace)
+        # A message may cross the server's own DISCONNECT on the way: it is dropped, as by any Socket.IO server.
+        if member is not None and packet.type is PacketType.EVENT:
+            await self._event(member, packet)
+
+    async def _event(self, member: Member, packet: Packet) -> None:
+        name, *args = packet.data
+        answer = await member.namespace.receive(member, name, args)
+        if packet.id is not None and not self._connection.closed:
+            self._connection.send(socketio.encode_args(PacketType.ACK, packet.namespace, answer, packet.id))
+
+    async def _connect(self, packet: Packet) -> None:
+        name, auth = packet.namespace, packet.data or {}
+        namespace = self._node.find(name)
+        if namespace is None:
+            self._refuse(name, "Invalid namespace")
+        elif name in self._members:
+            self._connection.close(Reason.PROTOCOL)
+        else:
+            await self._join(namespace, auth)
+
+    async def _join(self, namespace: Namespace, auth: dict[str, Any]) -> None:
+        try:
+            principal = await self._node.authenticate(auth)
+            namespace.admit(principal)
+        except CallboardError as error:
+            address, code = self._connection.address, error.code
+            telemetry.log.info("socket.refused", code=code, address=address, reason=error.message)
+            telemetry.REFUSED.labels(code).inc()
+            self._refuse(namespace.name, error.message, {"code": code})
+            return
+        if self._connection.closed:
+            return
+        member = Member(self._connection, namespace, ids.session_id(), principal)
+        self._members[namespace.name] = member
+        self._connect_by = None
+        namespace.hub.add(member)
+        member.join(*namespace.rooms_of(principal))
+        self._connection.send(socketio.encode_connect(namespace.name, member.sid))
+        namespace.connected(member, auth)
+
+    def _refuse(self, name: str, message: str, data: dict[str, Any] | None = None) -> None:
+        self._connection.send(socketio.encode_connect_error(name, message, data))
+
+    def _leave(self, name: str) -> None:
+        member = self._members.pop(name, None)
+        if member is not None:
+            member.namespace.hub.discard(member, member.rooms)
+            self._node.left(member)

@@ -1,0 +1,224 @@
+"""One client: an Engine.IO session, what is still to be written to it, and the transport it is written to.
+
+Owns: the outbound queue and its bound, the change of transport, and the end. Never: Socket.IO (see `client.py`),
+or bytes of a transport (see `callboard.transports`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from callboard.errors import ProtocolError
+from callboard.wire import engineio
+from callboard.wire.engineio import Outgoing, Packet, PacketType
+from callboard.wire.session import Due, Session, State
+
+if TYPE_CHECKING:
+    from callboard.realtime.engine import Engine
+
+
+class Reason(StrEnum):
+    """Why a connection ended; a label of metrics and a field of logs."""
+
+    CLIENT = "client closed"
+    TRANSPORT = "transport lost"
+    PING_TIMEOUT = "ping timeout"
+    PROTOCOL = "protocol error"
+    SLOW = "slow"
+    NO_CONNECT = "no namespace in time"
+    FLOOD = "too many messages"
+    STOPPING = "server stopping"
+    ADMIN = "disconnected by an admin"
+
+
+class Sink(Protocol):
+    """The writing half of a transport."""
+
+    name: str
+
+    def write(self, batch: list[Outgoing]) -> None:
+        """Send these messages, in order, in one write where the transport can. The list is the sink's now."""
+
+    def unsent(self) -> int:
+        """Bytes taken by `write` that the peer's kernel has not."""
+
+    def drain(self) -> list[Outgoing]:
+        """Give back, in order, what was not sent: the session moves to another transport."""
+
+    def close(self, reason: Reason) -> None:
+        """End the transport. Calling it twice does nothing."""
+
+
+class Receiver(Protocol):
+    """What a connection's messages go to."""
+
+    def on_message(self, data: str | bytes) -> None:
+        """One Engine.IO message, in order. May raise ProtocolError, which ends the connection."""
+
+    def on_close(self, reason: Reason) -> None:
+        """The connection has ended; called once."""
+
+    def on_due(self, now: float) -> float | None:
+        """A deadline of the receiver's own may have passed; returns the next one."""
+
+
+class Connection:
+    """See the module. Everything here is called on the event loop's thread and returns at once."""
+
+    __slots__ = (
+        "_engine",
+        "_held",
+        "_pending",
+        "_queued",
+        "address",
+        "paused",
+        "receiver",
+        "session",
+        "sink",
+        "slot",
+    )
+
+    def __init__(self, engine: Engine, session: Session, sink: Sink, address: str) -> None:
+        self._engine = engine
+        self.session = session
+        self.sink = sink
+        self.address = address
+        self.slot = -1
+        self.paused = False
+        self.receiver: Receiver | None = None
+        self._pending: list[Outgoing] = []
+        self._queued = False
+        self._held: dict[str, Outgoing] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.session.state is State.CLOSED
+
+    # Outbound
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Queue a message. All that is queued in one turn of the event loop leaves in one write."""
+        self._pending.append(outgoing)
+        if not self._queued:
+            self._queued = True
+            self._engine.queue(self)
+
+    def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
+        """Queue a message that may be lost.
+
+        While the peer does not read, only the newest of each key is kept, and one without a key is dropped.
+        """
+        if not self.paused:
+            self.send(outgoing)
+        elif key is not None:
+            if self._held is None:
+                self._held = {}
+            elif len(self._held) >= self._engine.options.max_held and key not in self._held:
+                return
+            self._held[key] = outgoing
+
+    def flush(self) -> None:
+        """Write what is queued. Called by the engine once a turn."""
+        self._queued = False
+        batch, self._pending = self._pending, []
+        if not batch or self.closed:
+            return
+        self.sink.write(batch)
+        if self.paused and self.sink.unsent() > self._engine.options.max_unsent:
+            self.close(Reason.SLOW)
+
+    def pause(self) -> None:
+        """The transport cannot send just now."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """The transport can send again."""
+        self.paused = False
+        if self._held:
+            held, self._held = self._held, None
+            for outgoing in held.values():
+                self.send(outgoing)
+
+    # Inbound
+
+    def receive(self, message: str | bytes) -> None:
+        """Take one WebSocket message of this session. A broken rule ends the connection."""
+        try:
+            if isinstance(message, bytes):
+                self._take(Packet(PacketType.MESSAGE, message))
+            else:
+                self._take(engineio.decode_packet(message))
+        except ProtocolError:
+            self.close(Reason.PROTOCOL)
+
+    def receive_payload(self, body: bytes) -> None:
+        """Take the body of a long-polling POST. Raises ProtocolError after ending the connection."""
+        try:
+            for packet in engineio.decode_payload(body):
+                if not self.closed:
+                    self._take(packet)
+        except ProtocolError:
+            self.close(Reason.PROTOCOL)
+            raise
+
+    def _take(self, packet: Packet) -> None:
+        data = self.session.receive(packet, self._engine.clock.monotonic())
+        if data is not None:
+            if self.receiver is not None:
+                self.receiver.on_message(data)
+        elif self.closed:
+            self._end(Reason.CLIENT)
+
+    # Life
+
+    def begin_upgrade(self) -> None:
+        """A WebSocket has probed: a held poll ends now, so that the client can switch."""
+        self.sink.write([])
+
+    def finish_upgrade(self, sink: Sink) -> None:
+        """The session is on `sink` from here; nothing is lost or reordered."""
+        previous, self.sink = self.sink, sink
+        batch = previous.drain() + self._pending
+        self._pending = []
+        self.resume()
+        previous.close(Reason.CLIENT)
+        if batch:
+            sink.write(batch)
+        self._engine.count_transport(previous.name, sink.name)
+
+    def on_due(self, now: float) -> float | None:
+        """Heartbeat and the receiver's deadlines, by the engine's wheel."""
+        due = self.session.due(now)
+        if due is Due.TIMEOUT:
+            self.close(Reason.PING_TIMEOUT)
+            return None
+        if due is Due.PING:
+            self.send(engineio.PING)
+        after = None if self.receiver is None else self.receiver.on_due(now)
+        if self.closed:
+            return None
+        return self.session.deadline if after is None else min(after, self.session.deadline)
+
+    def check(self) -> None:
+        """Apply a deadline that has passed without waiting for the wheel."""
+        if not self.closed and self.session.due(self._engine.clock.monotonic()) is Due.TIMEOUT:
+            self.close(Reason.PING_TIMEOUT)
+
+    def close(self, reason: Reason) -> None:
+        """End the session from this side, or because its transport is gone. Twice does nothing."""
+        if not self.closed:
+            self.session.state = State.CLOSED
+            self._end(reason)
+
+    def _end(self, reason: Reason) -> None:
+        batch, self._pending = self._pending, []
+        if batch and reason not in (Reason.SLOW, Reason.TRANSPORT):
+            self.sink.write(batch)
+        self._held = None
+        self.sink.close(reason)
+        self._engine.forget(self, reason)
+        if self.receiver is not None:
+            receiver, self.receiver = self.receiver, None
+            receiver.on_close(reason)

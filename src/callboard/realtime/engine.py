@@ -1,0 +1,110 @@
+"""The Engine.IO server of one path: sessions by id, their heartbeats, and one flush a turn.
+
+Owns: which sessions exist, admission by number, and the writing turn. Never: Socket.IO, HTTP, a task or a timer
+for one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callboard import ids, telemetry
+from callboard.clock import Clock
+from callboard.errors import Unavailable
+from callboard.realtime.connection import Connection, Reason, Receiver, Sink
+from callboard.realtime.wheel import Wheel
+from callboard.wire.engineio import Handshake, Outgoing, open_packet
+from callboard.wire.session import Session, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Bounds of an engine. Times in seconds, sizes in bytes."""
+
+    ping_interval: float = 25.0
+    ping_timeout: float = 20.0
+    max_payload: int = 1_000_000
+    max_connections: int = 500
+    max_unsent: int = 1 << 20
+    max_held: int = 256
+
+
+class Engine:
+    """See the module. `receive` makes the receiver of each new connection."""
+
+    def __init__(self, options: EngineOptions, clock: Clock, receive: Callable[[Connection], Receiver]) -> None:
+        self.options = options
+        self.clock = clock
+        self.connections: dict[str, Connection] = {}
+        self.stopping = False
+        self._receive = receive
+        self._wheel = Wheel(clock, min(1.0, options.ping_timeout / 10))
+        self._dirty: list[Connection] = []
+
+    def admit(self) -> None:
+        """Refuse a new session while there is no place for it. Raises Unavailable, which the client retries."""
+        if self.stopping:
+            raise Unavailable("the server is stopping")
+        if len(self.connections) >= self.options.max_connections:
+            raise Unavailable("all connections are in use", retry_after=5)
+
+    def open(self, sink: Sink, address: str, *, upgrades: tuple[str, ...] = ()) -> Connection:
+        """Make a session on `sink` and queue its OPEN packet. Call `admit` first."""
+        now = self.clock.monotonic()
+        session = Session(
+            ids.session_id(),
+            State.POLLING if sink.name == "polling" else State.WEBSOCKET,
+            now=now,
+            ping_interval=self.options.ping_interval,
+            ping_timeout=self.options.ping_timeout,
+        )
+        connection = Connection(self, session, sink, address)
+        connection.receiver = self._receive(connection)
+        self.connections[session.sid] = connection
+        telemetry.CONNECTIONS.labels(sink.name).inc()
+        connection.send(self._open_packet(session.sid, upgrades))
+        self._wheel.schedule(connection, connection.on_due(now) or session.deadline)
+        return connection
+
+    def queue(self, connection: Connection) -> None:
+        """Have `connection.flush` called once, at the end of this turn of the event loop."""
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.append(connection)
+
+    def forget(self, connection: Connection, reason: Reason) -> None:
+        """The connection has ended."""
+        if self.connections.pop(connection.session.sid, None) is not None:
+            self._wheel.remove(connection)
+            telemetry.CONNECTIONS.labels(connection.sink.name).dec()
+            telemetry.CLOSED.labels(reason.value).inc()
+
+    def count_transport(self, before: str, after: str) -> None:
+        """A connection has changed its transport."""
+        telemetry.CONNECTIONS.labels(before).dec()
+        telemetry.CONNECTIONS.labels(after).inc()
+
+    def close(self, reason: Reason) -> None:
+        """Take no new sessions and end all."""
+        self.stopping = True
+        for connection in list(self.connections.values()):
+            connection.close(reason)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            connection.flush()
+
+    def _open_packet(self, sid: str, upgrades: tuple[str, ...]) -> Outgoing:
+        options = self.options
+        return open_packet(
+            Handshake(
+                sid=sid,
+                upgrades=upgrades,
+                ping_interval=int(options.ping_interval * 1000),
+                ping_timeout=int(options.ping_timeout * 1000),
+                max_payload=options.max_payload,
+            )
+        )

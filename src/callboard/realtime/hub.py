@@ -1,0 +1,59 @@
+"""Who is in which room of one namespace.
+
+Owns: the index from rooms to members. Never: sending, or who may join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Generic, TypeVar
+
+M = TypeVar("M")
+
+
+class Hub(Generic[M]):
+    """Members and their rooms. Every call is O(1) but `select`, which is O(members found)."""
+
+    __slots__ = ("_everyone", "_rooms")
+
+    def __init__(self) -> None:
+        self._everyone: set[M] = set()
+        self._rooms: dict[str, set[M]] = {}
+
+    def __len__(self) -> int:
+        return len(self._everyone)
+
+    def add(self, member: M) -> None:
+        """Let a member in, without rooms."""
+        self._everyone.add(member)
+
+    def join(self, member: M, room: str) -> None:
+        """Put a member into a room. Twice is as once."""
+        self._rooms.setdefault(room, set()).add(member)
+
+    def leave(self, member: M, room: str) -> None:
+        """Take a member out of a room. An empty room is forgotten."""
+        members = self._rooms.get(room)
+        if members is not None:
+            members.discard(member)
+            if not members:
+                del self._rooms[room]
+
+    def discard(self, member: M, rooms: Collection[str]) -> None:
+        """Take a member out of everything. `rooms` are those it had joined."""
+        self._everyone.discard(member)
+        for room in rooms:
+            self.leave(member, room)
+
+    def has(self, room: str) -> bool:
+        """Whether anybody is in the room."""
+        return room in self._rooms
+
+    def select(self, rooms: Collection[str]) -> Collection[M]:
+        """Each member of any of the rooms, once; everyone if no room is given. Not to be kept or changed."""
+        if not rooms:
+            return self._everyone
+        found = [members for room in rooms if (members := self._rooms.get(room)) is not None]
+        if len(found) == 1:
+            return found[0]
+        return set().union(*found)

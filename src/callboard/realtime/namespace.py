@@ -1,0 +1,109 @@
+"""A namespace: its members, and the messages its clients may send.
+
+Owns: admission by role, the handlers by name, and a client's membership (`Member`). Never: what a message does;
+handlers belong to the slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from callboard import telemetry
+from callboard.auth.principal import Principal
+from callboard.errors import CallboardError, Forbidden, Invalid, NotFound
+from callboard.realtime.hub import Hub
+from callboard.wire import socketio
+
+if TYPE_CHECKING:
+    from callboard.realtime.connection import Connection
+
+
+class Member:
+    """One connection in one namespace."""
+
+    __slots__ = ("connection", "namespace", "principal", "rooms", "sid")
+
+    def __init__(self, connection: Connection, namespace: Namespace, sid: str, principal: Principal) -> None:
+        self.connection = connection
+        self.namespace = namespace
+        self.sid = sid
+        self.principal = principal
+        self.rooms: set[str] = set()
+
+    def emit(self, name: str, payload: bytes) -> None:
+        """Send a message to this client alone. `payload` is a JSON object in UTF-8."""
+        self.connection.send(socketio.encode_event(self.namespace.name, name, payload))
+
+    def join(self, *rooms: str) -> None:
+        """Put this client into rooms."""
+        for room in rooms:
+            self.rooms.add(room)
+            self.namespace.hub.join(self, room)
+
+    def leave(self, *rooms: str) -> None:
+        """Take this client out of rooms."""
+        for room in rooms:
+            self.rooms.discard(room)
+            self.namespace.hub.leave(self, room)
+
+
+Handler = Callable[[Member, dict[str, object]], Awaitable[dict[str, object]]]
+
+
+class Namespace:
+    """See the module. `role` is required of a principal to connect, if given."""
+
+    def __init__(self, name: str, *, role: str | None = None) -> None:
+        self.name = name
+        self.hub: Hub[Member] = Hub()
+        self._role = role
+        self._handlers: dict[str, Handler] = {}
+        self._on_connect: list[Callable[[Member], None]] = []
+
+    def on(self, name: str, handler: Handler) -> None:
+        """Let clients send the message `name`. What the handler returns is acknowledged with `ok: true`."""
+        if name in self._handlers:
+            raise ValueError(f"{self.name} already handles {name}")
+        self._handlers[name] = handler
+
+    def on_connect(self, callback: Callable[[Member], None]) -> None:
+        """Call `callback` after a client has joined and its CONNECT is queued. It must return at once."""
+        self._on_connect.append(callback)
+
+    def admit(self, principal: Principal) -> None:
+        """Raise Forbidden unless the principal may connect here."""
+        if self._role is not None and self._role not in principal.roles:
+            raise Forbidden(f"{self.name} is for the role {self._role}")
+
+    def rooms_of(self, principal: Principal) -> list[str]:
+        """The rooms that a principal is in from the start."""
+        return [
+            f"user:{principal.id}",
+            *(f"role:{role}" for role in principal.roles),
+            *(f"team:{team}" for team in principal.teams),
+        ]
+
+    def connected(self, member: Member, auth: dict[str, Any]) -> None:
+        """A client has joined; `auth` is the payload of its CONNECT."""
+        for callback in self._on_connect:
+            callback(member)
+
+    async def receive(self, member: Member, name: str, args: list[Any]) -> list[Any]:
+        """Handle a message from a client; return the arguments of its acknowledgement."""
+        try:
+            return [{"ok": True, **await self._handle(member, name, args)}]
+        except CallboardError as error:
+            return [{"error": {"code": error.code, "message": error.message}}]
+        except Exception as error:  # a defect in a handler must not take the connection or the node with it
+            telemetry.log.exception("socket.handler_failed", namespace=self.name, name=name, reason=repr(error))
+            return [{"error": {"code": "internal", "message": "the server failed to handle this message"}}]
+
+    async def _handle(self, member: Member, name: str, args: list[Any]) -> dict[str, object]:
+        handler = self._handlers.get(name)
+        if handler is None:
+            raise NotFound(f"{self.name} has no message {name!r}", code="unknown_event")
+        data = args[0] if args else {}
+        if len(args) > 1 or not isinstance(data, dict):
+            raise Invalid(f"{name} takes one object")
+        return await handler(member, data)

@@ -1,0 +1,118 @@
+"""One process's Socket.IO server.
+
+Owns: the namespaces, delivery of an envelope to local members (encoded once), and the tasks of clients at work.
+Never: other nodes (that is the broker and the log), or SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from callboard import telemetry
+from callboard.auth.principal import Principal
+from callboard.clock import Clock
+from callboard.realtime.broker import Envelope
+from callboard.realtime.client import Client
+from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.engine import Engine, EngineOptions
+from callboard.realtime.namespace import Member, Namespace
+from callboard.wire import socketio
+
+
+class Authenticator(Protocol):
+    """Turns the `auth` payload of a CONNECT into a principal."""
+
+    async def authenticate(self, auth: dict[str, Any]) -> Principal:
+        """Raises Unauthenticated, which answers the client with CONNECT_ERROR."""
+
+
+class Node:
+    """See the module. `connect_timeout`: seconds for a connection to join its first namespace."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        clock: Clock,
+        options: EngineOptions | None = None,
+        *,
+        connect_timeout: float = 10.0,
+        max_inbox: int = 100,
+    ) -> None:
+        self.options = options or EngineOptions()
+        self.engine = Engine(self.options, clock, self._receive)
+        self.max_inbox = max_inbox
+        self._authenticator = authenticator
+        self._connect_timeout = connect_timeout
+        self._namespaces: dict[str, Namespace] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_left: list[Callable[[Member], None]] = []
+
+    def add(self, namespace: Namespace) -> Namespace:
+        """Serve a namespace."""
+        self._namespaces[namespace.name] = namespace
+        return namespace
+
+    def find(self, name: str) -> Namespace | None:
+        """The namespace of this name, or None."""
+        return self._namespaces.get(name)
+
+    def namespace(self, name: str) -> Namespace:
+        """The namespace of this name. Raises KeyError."""
+        return self._namespaces[name]
+
+    def has_room(self, namespace: str, room: str) -> bool:
+        """Whether anybody here is in the room."""
+        found = self._namespaces.get(namespace)
+        return found is not None and found.hub.has(room)
+
+    def deliver(self, envelope: Envelope) -> int:
+        """Queue a message to the local members it is for; return how many they are. Encodes once."""
+        namespace = self._namespaces.get(envelope.namespace)
+        members = namespace.hub.select(envelope.rooms) if namespace is not None else ()
+        if not members:
+            return 0
+        outgoing = socketio.encode_event(envelope.namespace, envelope.name, envelope.payload, envelope.position)
+        if envelope.position is None:
+            for member in members:
+                member.connection.send_volatile(outgoing, envelope.key)
+        else:
+            for member in members:
+                member.connection.send(outgoing)
+        telemetry.MESSAGES_OUT.inc(len(members))
+        return len(members)
+
+    async def authenticate(self, auth: dict[str, Any]) -> Principal:
+        """See Authenticator."""
+        return await self._authenticator.authenticate(auth)
+
+    def on_left(self, callback: Callable[[Member], None]) -> None:
+        """Call `callback` after a member has left its namespace, for whatever reason."""
+        self._on_left.append(callback)
+
+    def left(self, member: Member) -> None:
+        """A member has left."""
+        for callback in self._on_left:
+            callback(member)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a client's work; the node owns the task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def stop(self) -> None:
+        """End every connection and the work under way."""
+        self.engine.close(Reason.STOPPING)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _receive(self, connection: Connection) -> Client:
+        return Client(self, connection, self.engine.clock.monotonic() + self._connect_timeout)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)

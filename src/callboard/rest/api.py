@@ -1,0 +1,119 @@
+"""The API: endpoints of the slices, mounted, documented, and nothing else.
+
+Owns: the Litestar application, the prefix /api/v1, /openapi.json and /docs, and what Litestar itself
+refuses (an unknown path) as a problem. Never: an endpoint of a slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+
+from callboard.errors import CallboardError
+from callboard.rest.cors import Cors
+from callboard.rest.docs import DOCS_HEADERS, DOCS_PAGE
+from callboard.rest.endpoint import Call, Endpoint, Path, Verifier
+from callboard.rest.openapi import document
+from callboard.rest.problem import answer_to
+
+PREFIX = "/api/v1"
+
+
+def create_api(
+    endpoints: Sequence[Endpoint],
+    verifier: Verifier,
+    *,
+    public: Sequence[Endpoint] = (),
+    cors: Cors | None = None,
+    version: str = "0",
+    litestar_handlers: Sequence[ControllerRouterHandler] = (),
+) -> Litestar:
+    """The ASGI application that serves `endpoints` below /api/v1, each behind a bearer token.
+
+    `public` endpoints have their paths from the root and need no token (/healthz). `litestar_handlers` are
+    mounted as they are (static files, a host application's routers). Raises ValueError if a path and method
+    come twice.
+    """
+    description = document(endpoints, public, prefix=PREFIX, version=version)
+    own = [
+        _constant("/openapi.json", description, "application/json", "This document"),
+        _constant("/docs", DOCS_PAGE, "text/html; charset=utf-8", "This document, to read", DOCS_HEADERS),
+    ]
+    return Litestar(
+        [
+            *_mount(endpoints, PREFIX, verifier, cors),
+            *_mount([*public, *own], "", None, cors),
+            *litestar_handlers,
+        ],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: _problem, Exception: _problem},
+    )
+
+
+def _mount(
+    endpoints: Sequence[Endpoint], prefix: str, verifier: Verifier | None, cors: Cors | None
+) -> list[ASGIRouteHandler]:
+    by_path = sorted(endpoints, key=lambda endpoint: endpoint.path)
+    handlers = []
+    for path, group in groupby(by_path, key=lambda endpoint: endpoint.path):
+        operations = list(group)
+        if len({operation.method for operation in operations}) != len(operations):
+            raise ValueError(f"{path} has a method twice")
+        handlers.append(_route(prefix + path.replace("}", ":str}"), Path(operations, verifier, cors)))
+    return handlers
+
+
+def _route(path: str, application: Path) -> ASGIRouteHandler:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            await application(scope, receive, send)
+        else:
+            # A WebSocket that asks for a REST path: refused before it is accepted (HTTP 403).
+            await send({"type": "websocket.close", "code": 1008, "reason": "not a WebSocket path"})
+
+    return ASGIRouteHandler(path, copy_scope=False)(handle)
+
+
+def _constant(
+    path: str, body: bytes, media_type: str, summary: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> Endpoint:
+    async def answer(_: Call) -> bytes:
+        return body
+
+    return Endpoint(
+        method="GET",
+        path=path,
+        handler=answer,
+        summary=summary,
+        tag="service",
+        media_type=media_type,
+        headers=headers,
+    )
+
+
+def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """What Litestar refuses by itself, and what fails in `litestar_handlers`."""
+    if isinstance(error, HTTPException) and error.status_code != 500:
+        # Litestar says "Not Found" or less; its own sentence may repeat what the client sent.
+        codes = {404: "not_found", 405: "method_not_allowed"}
+        translated = CallboardError(
+            f"There is nothing at {request.scope['path']}" if error.status_code == 404 else error.detail,
+            code=codes.get(error.status_code, "malformed"),
+        )
+        translated.status = error.status_code
+        error = translated
+    status, headers, body = answer_to(error, request.method, request.scope["path"])
+    return Response(
+        body,
+        status_code=status,
+        media_type="application/problem+json",
+        headers={name.decode(): value.decode() for name, value in headers if not name.startswith(b"content-")},
+    )

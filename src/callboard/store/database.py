@@ -1,0 +1,231 @@
+"""The database: one asyncpg pool, transactions, and the driver's errors in our own words.
+
+Owns: the pool, its timeouts, and the translation of every driver error into `callboard.errors`. The only
+module besides relay, migrate and embedded that imports asyncpg. Never: SQL of a slice, a retry (the caller's
+client knows better than we do whether to come again), session state on a pooled connection: it is not reset
+between users, which saves a round trip for each statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeAlias
+
+import asyncpg
+
+from callboard.errors import CallboardError, Invalid, StartError, StoreError, Unavailable
+
+ACQUIRE_TIMEOUT = 1.0
+STATEMENT_TIMEOUT_MS = 10_000
+# The server's own timeout fires first; this one is for a network that swallows packets.
+COMMAND_TIMEOUT = 12.0
+CONNECT_TIMEOUT = 5.0
+
+SESSION_SETTINGS = {
+    "application_name": "callboard",
+    "timezone": "UTC",
+    "jit": "off",
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": "30000",
+}
+
+Row: TypeAlias = asyncpg.Record
+
+_ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# Whatever a driver call can raise. OSError holds TimeoutError and every refused or broken connection.
+DRIVER_ERRORS = (*_ASYNCPG_ERRORS, OSError)
+
+# SQLSTATEs that pass by themselves: connection trouble, resources, shutdown, failover, deadlock, a timeout.
+_PASSING_CLASSES = ("08", "53", "57", "40")
+_PASSING_STATES = frozenset({"55P03", "25006", "25P03", "3D000", "28P01", "28000"})
+_BAD_TEXT_STATES = frozenset({"22021", "22P05"})
+
+
+class Queries(Protocol):
+    """Something that runs statements: the pool (each statement its own transaction) or one transaction.
+
+    asyncpg's semantics; `json` and `jsonb` go in and come out as JSON text. Raises Unavailable when the
+    database cannot be reached or is too busy, Invalid when a statement of ours refused a value (SQLSTATE
+    CB422) or a text holds NUL, StoreError for anything else.
+    """
+
+    async def fetch(self, query: str, *args: object) -> list[Row]:
+        """Every row."""
+
+    async def fetchrow(self, query: str, *args: object) -> Row | None:
+        """The first row, or None."""
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """The first column of the first row, or None."""
+
+    async def execute(self, query: str, *args: object) -> str:
+        """The command tag ("INSERT 0 1")."""
+
+
+class Database:
+    """A pool. As `Queries`, each statement commits by itself; `transaction()` holds several together.
+
+    A statement that finds no connection within a second raises Unavailable; the pool connects again by
+    itself.
+    """
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, dsn: str, *, min_size: int = 2, max_size: int = 10) -> Database:
+        """Connect `min_size` times. Raises StartError if the database cannot be reached or refuses us."""
+        try:
+            pool = await asyncpg.create_pool(
+                dsn,
+                # asyncpg would restore a minimum by itself, and log a traceback for each attempt.
+                min_size=0,
+                max_size=max_size,
+                max_inactive_connection_lifetime=0,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=COMMAND_TIMEOUT,
+                server_settings=SESSION_SETTINGS,
+                reset=_keep_session,
+            )
+            database = cls(pool)
+            await database._connect(min_size)
+        except (*DRIVER_ERRORS, ValueError) as error:
+            raise StartError(f"cannot connect to the database: {reason_of(error)}") from error
+        return database
+
+    async def close(self, timeout: float = 5.0) -> None:
+        """Wait `timeout` seconds for the connections in use, then end them."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._pool.close()
+        except DRIVER_ERRORS:
+            self._pool.terminate()
+
+    async def fetch(self, query: str, *args: object) -> list[Row]:
+        queries = await self._acquire()
+        try:
+            return await queries.fetch(query, *args)
+        finally:
+            await self._release(queries)
+
+    async def fetchrow(self, query: str, *args: object) -> Row | None:
+        queries = await self._acquire()
+        try:
+            return await queries.fetchrow(query, *args)
+        finally:
+            await self._release(queries)
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        queries = await self._acquire()
+        try:
+            return await queries.fetchval(query, *args)
+        finally:
+            await self._release(queries)
+
+    async def execute(self, query: str, *args: object) -> str:
+        queries = await self._acquire()
+        try:
+            return await queries.execute(query, *args)
+        finally:
+            await self._release(queries)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Queries]:
+        """One transaction (read committed): commits at the end of the block, rolls back if it raises.
+
+        Unavailable at the end of the block leaves the outcome unknown: the connection broke while committing.
+        """
+        queries = await self._acquire()
+        try:
+            async with queries.connection.transaction():
+                yield queries
+        except _ASYNCPG_ERRORS as error:
+            raise translate(error, lost=queries.lost) from error
+        finally:
+            await self._release(queries)
+
+    async def _connect(self, count: int) -> None:
+        connections = [await self._pool.acquire() for _ in range(count)]
+        for connection in connections:
+            await self._pool.release(connection)
+
+    async def _acquire(self) -> _Connection:
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT):
+                return _Connection(await self._pool.acquire())
+        except DRIVER_ERRORS as error:
+            raise translate(error, lost=True) from error
+
+    async def _release(self, queries: _Connection) -> None:
+        try:
+            await self._pool.release(queries.connection)
+        except DRIVER_ERRORS as error:
+            raise translate(error, lost=True) from error
+
+
+class _Connection:
+    """`Queries` on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection broke, or the pool took it back for that."""
+        try:
+            return bool(self.connection.is_closed())
+        except asyncpg.InterfaceError:
+            return True
+
+    async def fetch(self, query: str, *args: object) -> list[Row]:
+        try:
+            rows: list[Row] = await self.connection.fetch(query, *args)
+        except DRIVER_ERRORS as error:
+            raise translate(error, lost=self.lost) from error
+        return rows
+
+    async def fetchrow(self, query: str, *args: object) -> Row | None:
+        try:
+            row: Row | None = await self.connection.fetchrow(query, *args)
+        except DRIVER_ERRORS as error:
+            raise translate(error, lost=self.lost) from error
+        return row
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        try:
+            return await self.connection.fetchval(query, *args)
+        except DRIVER_ERRORS as error:
+            raise translate(error, lost=self.lost) from error
+
+    async def execute(self, query: str, *args: object) -> str:
+        try:
+            tag: str = await self.connection.execute(query, *args)
+        except DRIVER_ERRORS as error:
+            raise translate(error, lost=self.lost) from error
+        return tag
+
+
+def translate(error: BaseException, *, lost: bool = False) -> CallboardError:
+    """The error of ours that a driver's error means. `lost`: its connection is gone, whatever it says."""
+    state = getattr(error, "sqlstate", None) or ""
+    if state == "CB422":
+        field = getattr(error, "column_name", None) or getattr(error, "detail", None)
+        return Invalid(str(getattr(error, "message", error)), field=field)
+    if state in _BAD_TEXT_STATES or isinstance(error.__cause__, UnicodeEncodeError):
+        return Invalid("text must be valid Unicode without the character NUL")
+    if lost or isinstance(error, OSError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
+        return Unavailable("the database is not available, try again")
+    name = f"{type(error).__name__} {state}".strip()
+    return StoreError(f"the database refused a statement: {name}")
+
+
+def reason_of(error: BaseException) -> str:
+    """The error's name and the first line of its text, for a log or a start error."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+async def _keep_session(connection: Any) -> None:
+    """Nothing to reset: no statement of ours leaves session state behind."""

@@ -1,0 +1,166 @@
+"""WebSocket by ASGI, for servers other than uvicorn with picows.
+
+Owns: the receive loop and the pump of one ASGI WebSocket. Never: frames (the ASGI server's), or a second copy of
+the session's rules. It costs a task a connection, which the ASGI interface asks for; `native.py` does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from callboard.errors import ProtocolError
+from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.engine import Engine
+from callboard.transports import cors
+from callboard.transports.asgi_types import Message, Receive, Scope, Send
+from callboard.transports.handshake import Policy, Refusal, Request, admit
+from callboard.wire.engineio import PROBE_ANSWER, Outgoing
+from callboard.wire.frames import CloseCode
+from callboard.wire.session import State
+
+
+class AsgiSink:
+    """Messages on their way to one ASGI WebSocket. Its connection is paused while any wait."""
+
+    __slots__ = ("_buffer", "_size", "_wake", "close_code", "connection")
+
+    name = "websocket"
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.close_code: CloseCode | None = None
+        self._buffer: list[Outgoing] = []
+        self._size = 0
+        self._wake = asyncio.Event()
+
+    def write(self, batch: list[Outgoing]) -> None:
+        self._buffer += batch
+        self._size += sum(outgoing.size for outgoing in batch)
+        if self.connection is not None:
+            self.connection.pause()
+        self._wake.set()
+
+    def unsent(self) -> int:
+        return self._size
+
+    def drain(self) -> list[Outgoing]:
+        return []
+
+    def close(self, reason: Reason) -> None:
+        if self.close_code is None:
+            normal = reason in (Reason.CLIENT, Reason.TRANSPORT)
+            self.close_code = CloseCode.NORMAL if normal else CloseCode.POLICY_VIOLATION
+            self._wake.set()
+
+    async def pump(self, send: Send) -> None:
+        """Send what is written until the sink is closed; then close the WebSocket."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._buffer = self._buffer, []
+            for outgoing in batch:
+                await _send_one(send, outgoing)
+                self._size -= outgoing.size
+            if self.connection is not None and not self._buffer:
+                self.connection.resume()
+            if self.close_code is not None and not self._buffer:
+                await send({"type": "websocket.close", "code": int(self.close_code)})
+                return
+
+
+class AsgiWebSocket:
+    """The ASGI application for the WebSockets of one engine's path."""
+
+    def __init__(self, engine: Engine, policy: Policy) -> None:
+        self._engine = engine
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket to its end."""
+        request = _request(scope)
+        await receive()  # websocket.connect
+        try:
+            connection = admit(self._engine, self._policy, request, upgrade=True)
+        except Refusal as refusal:
+            await _refuse(scope, send, refusal)
+            return
+        await send({"type": "websocket.accept"})
+        sink = AsgiSink()
+        if connection is None:
+            sink.connection = self._engine.open(sink, self._policy.address(request))
+        elif connection.session.state is not State.POLLING:
+            await send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
+            return
+        await self._serve(sink, connection, receive, send)
+
+    async def _serve(self, sink: AsgiSink, probed: Connection | None, receive: Receive, send: Send) -> None:
+        pump = asyncio.ensure_future(sink.pump(send))
+        reader = asyncio.ensure_future(self._read(sink, probed, receive))
+        try:
+            await asyncio.wait({pump, reader}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if sink.connection is not None:
+                sink.connection.close(Reason.TRANSPORT)
+            elif probed is not None:
+                probed.session.abandon_probe()
+            pump.cancel()
+            reader.cancel()
+            await asyncio.gather(pump, reader, return_exceptions=True)
+
+    async def _read(self, sink: AsgiSink, probed: Connection | None, receive: Receive) -> None:
+        while (message := await receive())["type"] == "websocket.receive":
+            data = _data(message)
+            if sink.connection is not None:
+                sink.connection.receive(data)
+            elif probed is not None:
+                _probe(sink, probed, data)
+
+
+def _probe(sink: AsgiSink, connection: Connection, data: str | bytes) -> None:
+    try:
+        if isinstance(data, bytes):
+            raise ProtocolError("not a probe")
+        complete = connection.session.probe(data)
+    except ProtocolError:
+        sink.close(Reason.PROTOCOL)
+        return
+    if complete:
+        sink.connection = connection
+        connection.finish_upgrade(sink)
+    else:
+        sink.write([PROBE_ANSWER])
+        connection.begin_upgrade()
+
+
+def _data(message: Message) -> str | bytes:
+    text: str | None = message.get("text")
+    binary: bytes = message.get("bytes") or b""
+    return binary if text is None else text
+
+
+def _request(scope: Scope) -> Request:
+    client = scope.get("client")
+    return Request(
+        method="GET",
+        query=scope["query_string"].decode("latin-1"),
+        headers=cors.headers_of(scope["headers"]),
+        peer=client[0] if client else "",
+        scheme="https" if scope["scheme"] == "wss" else "http",
+    )
+
+
+async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Answer the handshake with an HTTP error where the server can, else with its plain refusal."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(refusal.body))]
+    await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": refusal.body, "more_body": False})
+
+
+async def _send_one(send: Send, outgoing: Outgoing) -> None:
+    if outgoing.text:
+        await send({"type": "websocket.send", "text": outgoing.text.decode()})
+    for data in outgoing.attachments:
+        await send({"type": "websocket.send", "bytes": data})

@@ -1,0 +1,280 @@
+"""WebSocket by picows, plugged into uvicorn as its `ws` protocol class.
+
+Owns: the seam to uvicorn and to picows' private `WSProtocol`, frames in, and one write a turn out. Never: ASGI;
+the ASGI application does not see these connections. picows is pinned exactly, and tests hold this seam.
+
+uvicorn hands over the upgrade request as bytes that it rebuilt from the headers it had parsed; from there on the
+connection is picows' alone: its parser unmasks and bounds frames, and what is written goes straight to the
+socket's transport as frames that were made once for all receivers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from picows import (
+    WSAutoPingStrategy,
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSProtocolError,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
+from picows.picows import WSProtocol
+
+from callboard.errors import ProtocolError
+from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.engine import Engine
+from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
+from callboard.wire.engineio import PROBE_ANSWER, Outgoing
+from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
+from callboard.wire.session import State
+
+READ_BUFFER = 2048
+CLOSING_TIME = 5.0
+
+_KEPT_HEADERS = frozenset(
+    {b"host", b"origin", b"sec-websocket-key", b"sec-websocket-version", b"x-forwarded-for", b"x-forwarded-proto"}
+)
+_CLOSE_CODES = {
+    Reason.CLIENT: CloseCode.NORMAL,
+    Reason.PROTOCOL: CloseCode.PROTOCOL_ERROR,
+    Reason.STOPPING: CloseCode.GOING_AWAY,
+    Reason.SLOW: CloseCode.TRY_AGAIN_LATER,
+}
+_NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
+
+
+class NativeSink(WSListener):
+    """One WebSocket: picows' listener and the connection's sink in one object."""
+
+    __slots__ = ("_assembler", "_engine", "_opened_by", "_transport", "_write", "address", "connection")
+
+    name = "websocket"
+
+    def __init__(self, engine: Engine, address: str, connection: Connection | None) -> None:
+        self._engine = engine
+        self.address = address
+        # A WebSocket that names a session stands beside it until the upgrade is complete.
+        self._opened_by = connection
+        self.connection: Connection | None = None
+        self._assembler: MessageAssembler | None = None
+        self._transport: WSTransport | None = None
+        self._write: Callable[[bytes], None] = _write_nothing
+
+    # Sink
+
+    def write(self, batch: list[Outgoing]) -> None:
+        self._write(batch[0].frame if len(batch) == 1 else b"".join([outgoing.frame for outgoing in batch]))
+
+    def unsent(self) -> int:
+        return int(self._transport.underlying_transport.get_write_buffer_size()) if self._transport else 0
+
+    def drain(self) -> list[Outgoing]:
+        return []
+
+    def close(self, reason: Reason) -> None:
+        self._end(_CLOSE_CODES.get(reason, CloseCode.POLICY_VIOLATION), reason.value, reason)
+
+    # picows
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._write = transport.underlying_transport.write
+        if self._opened_by is None:
+            self.connection = self._engine.open(self, self.address)
+        elif self._opened_by.session.state is not State.POLLING:
+            self._end(CloseCode.POLICY_VIOLATION, "the session has a WebSocket", Reason.PROTOCOL)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set")
+        if kind == WSMsgType.CLOSE:
+            self._on_close_frame(frame)
+        elif kind != WSMsgType.PONG and kind != WSMsgType.PING:
+            try:
+                self._on_data(int(kind), bool(frame.fin), frame.get_payload_as_bytes())
+            except FrameError as error:
+                raise WSProtocolError(error.close_code, error.message) from None
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._write = _write_nothing
+        if self.connection is not None:
+            self.connection.close(Reason.TRANSPORT)
+        elif self._opened_by is not None:
+            self._opened_by.session.abandon_probe()
+        self.connection = self._opened_by = None
+
+    def pause_writing(self) -> None:
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume_writing(self) -> None:
+        if self.connection is not None:
+            self.connection.resume()
+
+    # Frames
+
+    def _on_data(self, opcode: int, fin: bool, data: bytes) -> None:
+        assembler = self._assembler
+        if assembler is None:
+            assembler = MessageAssembler(self._engine.options.max_payload)
+        message = assembler.feed(opcode, fin, data)
+        # Kept only while a fragmented message is under way: most connections never have one.
+        self._assembler = assembler if assembler.in_message else None
+        if message is not None:
+            self._on_message(message)
+
+    def _on_message(self, message: str | bytes) -> None:
+        if self.connection is not None:
+            self.connection.receive(message)
+        elif self._opened_by is not None:
+            self._on_probe(self._opened_by, message)
+
+    def _on_probe(self, connection: Connection, message: str | bytes) -> None:
+        try:
+            if isinstance(message, bytes):
+                raise ProtocolError("not a probe")
+            complete = connection.session.probe(message)
+        except ProtocolError as error:
+            self._end(CloseCode.PROTOCOL_ERROR, error.message, Reason.PROTOCOL)
+            return
+        if complete:
+            self.connection, self._opened_by = connection, None
+            connection.finish_upgrade(self)
+        else:
+            self.write([PROBE_ANSWER])
+            connection.begin_upgrade()
+
+    def _on_close_frame(self, frame: WSFrame) -> None:
+        code = int(frame.get_close_code())
+        if frame.payload_size >= 2 and (code in _NOT_ON_THE_WIRE or code >= 5000):
+            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, "invalid close code")
+        self._end(CloseCode.NORMAL if frame.payload_size < 2 else code, "", Reason.TRANSPORT)
+        if self.connection is not None:
+            self.connection.close(Reason.TRANSPORT)
+
+    def _end(self, code: int, text: str, reason: Reason) -> None:
+        """Send a close frame and end the TCP connection, once."""
+        transport = self._transport
+        if transport is None or transport.is_disconnected or transport.is_close_frame_sent:
+            return
+        self._write = _write_nothing
+        if reason in (Reason.SLOW, Reason.PING_TIMEOUT):
+            # The peer does not read: waiting for it to take what is buffered would wait for ever.
+            transport.disconnect(False)
+            return
+        transport.send_close(code, text)
+        transport.disconnect()
+        if transport.underlying_transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(CLOSING_TIME, transport.underlying_transport.abort)
+
+
+class _Silent:
+    """picows' logger. What happens to a connection is logged once, by us."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is logging's
+        return False
+
+    def _nothing(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    debug = info = warning = error = exception = log = _nothing
+
+
+_SILENT = _Silent()
+
+
+def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProtocol]:
+    """The class to give to uvicorn as `ws`. `engines`: by path, each ending in a slash ("/socket.io/")."""
+
+    class NativeProtocol(WSProtocol):
+        __slots__ = ()
+
+        def __init__(self, *, config: Any, server_state: Any, app_state: Any) -> None:
+            limit = max(engine.options.max_payload for engine in engines.values())
+            super().__init__(
+                host_port=None,
+                ws_path=None,
+                is_client_side=False,
+                ws_listener_factory=self._accept,
+                logger=_SILENT,
+                disconnect_on_exception=True,
+                websocket_handshake_timeout=None,
+                enable_auto_ping=False,
+                auto_ping_idle_timeout=0,
+                auto_ping_reply_timeout=0,
+                auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+                enable_auto_pong=True,
+                max_frame_size=limit,
+                extra_headers=None,
+                read_buffer_init_size=READ_BUFFER,
+            )
+
+        def data_received(self, data: bytes) -> None:
+            """Take the upgrade request from uvicorn, in pieces that fit picows' buffer."""
+            view = memoryview(_slim(data))
+            while view:
+                buffer = self.get_buffer(-1)
+                count = min(len(buffer), len(view))
+                buffer[:count] = view[:count]
+                self.buffer_updated(count)
+                view = view[count:]
+
+        def _accept(self, upgrade: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+            path, _, query = upgrade.path.decode("latin-1").partition("?")
+            engine = engines.get(path if path.endswith("/") else path + "/")
+            if engine is None:
+                return _refused(404, b"no WebSocket here\n", {})
+            transport = self.transport.underlying_transport
+            request = _request(upgrade, query, transport)
+            try:
+                if request.headers.get("sec-websocket-version") != "13":
+                    raise Refusal(RefusalCode.BAD_REQUEST, "WebSocket version 13 is required", status=426)
+                connection = admit(engine, policy, request, upgrade=True)
+            except Refusal as refusal:
+                headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+                headers |= {"Sec-WebSocket-Version": "13"} if refusal.status == 426 else {}
+                return _refused(refusal.status, refusal.body, {"Content-Type": "application/json", **headers})
+            sink = NativeSink(engine, policy.address(request), connection)
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), sink)
+
+    return NativeProtocol
+
+
+def _slim(data: bytes) -> bytes:
+    """The upgrade request with only the headers that are looked at.
+
+    Cookies of many kilobytes stay out of picows' buffer, and `Connection: keep-alive, Upgrade`, as Firefox sends
+    it, becomes the one form that picows accepts; uvicorn has already checked that it holds `upgrade`.
+    """
+    request_line, *lines = data.rstrip(b"\r\n").split(b"\r\n")
+    kept = [line for line in lines if line.partition(b":")[0].lower() in _KEPT_HEADERS]
+    return b"\r\n".join([request_line, b"upgrade: websocket", b"connection: upgrade", *kept, b"", b""])
+
+
+def _request(upgrade: WSUpgradeRequest, query: str, transport: asyncio.Transport) -> Request:
+    peer = transport.get_extra_info("peername")
+    return Request(
+        method=upgrade.method.decode("latin-1"),
+        query=query,
+        headers={name.lower(): value for name, value in upgrade.headers.items()},
+        peer=peer[0] if isinstance(peer, tuple) else "",
+        scheme="https" if transport.get_extra_info("sslcontext") else "http",
+    )
+
+
+def _refused(status: int, body: bytes, headers: dict[str, str]) -> WSUpgradeResponseWithListener:
+    response = WSUpgradeResponse.create_error_response(status, body, headers)
+    return WSUpgradeResponseWithListener(response, None)
+
+
+def _write_nothing(data: bytes) -> None:
+    """What a sink writes to before it is connected and after it is closed."""

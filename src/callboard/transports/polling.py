@@ -1,0 +1,199 @@
+"""HTTP long-polling, as an ASGI application.
+
+Owns: GET (a poll, held until there is something to say), POST (packets from the client), OPTIONS, and the sink
+that keeps messages between two polls. Never: more than one held poll a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from callboard.errors import ProtocolError
+from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.engine import Engine
+from callboard.transports import cors
+from callboard.transports.asgi_types import Receive, Scope, Send
+from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
+from callboard.wire import engineio
+from callboard.wire.engineio import Outgoing
+from callboard.wire.session import State
+
+Headers = list[tuple[bytes, bytes]]
+
+_TEXT = (b"content-type", b"text/plain; charset=UTF-8")
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class PollingSink:
+    """Keeps messages until the next poll. Its connection is paused while no poll is held."""
+
+    __slots__ = ("_buffer", "_size", "_waiter", "connection")
+
+    name = "polling"
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self._buffer: list[Outgoing] = []
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def polled(self) -> bool:
+        """Whether a poll is held."""
+        return self._waiter is not None
+
+    def write(self, batch: list[Outgoing]) -> None:
+        """Keep the batch and end a held poll. An empty batch ends it with NOOP."""
+        self._buffer += batch
+        self._size += sum(outgoing.size for outgoing in batch)
+        self._wake()
+
+    def unsent(self) -> int:
+        return self._size
+
+    def drain(self) -> list[Outgoing]:
+        batch, self._buffer = self._buffer, []
+        self._size = 0
+        return batch
+
+    def close(self, reason: Reason) -> None:
+        """End a held poll: with CLOSE, or with NOOP if the client itself has left."""
+        if self._waiter is not None and not self._waiter.done():
+            if reason is not Reason.CLIENT:
+                self._buffer.append(engineio.CLOSE)
+            self._wake()
+
+    def begin_poll(self) -> asyncio.Future[None]:
+        """Hold a poll. The future is done when there is something to answer."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        if self._buffer or (self.connection is not None and self.connection.session.state is State.PROBING):
+            self._wake()
+        return self._waiter
+
+    def end_poll(self) -> bytes:
+        """The body that answers the held poll."""
+        self._waiter = None
+        return engineio.encode_payload(self.drain() or [engineio.NOOP])
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Polling:
+    """The ASGI application of one engine's path."""
+
+    def __init__(self, engine: Engine, policy: Policy) -> None:
+        self._engine = engine
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Cross-origin headers and preflights are `cors.py`'s."""
+        request = request_from(scope)
+        try:
+            connection = admit(self._engine, self._policy, request, upgrade=False)
+            if connection is None:
+                await self._open(request, send)
+            elif request.method == "GET":
+                await self._poll(connection, receive, send)
+            elif request.method == "POST":
+                await self._post(connection, receive, send)
+            else:
+                raise Refusal(RefusalCode.BAD_METHOD, "Bad request method")
+        except Refusal as refusal:
+            await refuse(send, refusal)
+
+    async def _open(self, request: Request, send: Send) -> None:
+        sink = PollingSink()
+        connection = self._engine.open(sink, self._policy.address(request), upgrades=("websocket",))
+        sink.connection = connection
+        connection.flush()
+        connection.pause()
+        await respond(send, 200, sink.end_poll(), _TEXT)
+
+    async def _poll(self, connection: Connection, receive: Receive, send: Send) -> None:
+        sink = connection.sink
+        if not isinstance(sink, PollingSink):
+            raise Refusal(RefusalCode.BAD_REQUEST, "Bad request")
+        if sink.polled:
+            connection.close(Reason.PROTOCOL)
+            raise Refusal(RefusalCode.BAD_REQUEST, "only one poll at a time")
+        waiter = sink.begin_poll()
+        connection.resume()
+        if not waiter.done() and await _left_first(waiter, receive):
+            connection.close(Reason.TRANSPORT)
+            return
+        connection.pause()
+        await respond(send, 200, sink.end_poll(), _TEXT)
+
+    async def _post(self, connection: Connection, receive: Receive, send: Send) -> None:
+        body = await _read(receive, self._engine.options.max_payload)
+        if body is None:
+            connection.close(Reason.PROTOCOL)
+            raise Refusal(RefusalCode.BAD_REQUEST, "the payload is too large", status=413)
+        try:
+            connection.receive_payload(body)
+        except ProtocolError as error:
+            raise Refusal(RefusalCode.BAD_REQUEST, error.message) from None
+        # text/html is what keeps old browsers from offering the answer as a download.
+        await respond(send, 200, b"ok", (b"content-type", b"text/html"))
+
+
+def request_from(scope: Scope) -> Request:
+    """The handshake's view of an ASGI scope."""
+    client = scope.get("client")
+    return Request(
+        method=scope["method"],
+        query=scope["query_string"].decode("latin-1"),
+        headers=cors.headers_of(scope["headers"]),
+        peer=client[0] if client else "",
+        scheme=scope["scheme"],
+    )
+
+
+async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """Send a whole answer that nobody may store."""
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [length, _NO_STORE, *headers]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def refuse(send: Send, refusal: Refusal) -> None:
+    """Answer with an Engine.IO error."""
+    extra: Iterable[tuple[bytes, bytes]] = ()
+    if refusal.retry_after is not None:
+        extra = [(b"retry-after", b"%d" % refusal.retry_after)]
+    await respond(send, refusal.status, refusal.body, _JSON, *extra)
+
+
+async def _left_first(waiter: asyncio.Future[None], receive: Receive) -> bool:
+    """Wait for the answer or for the client to go away; whether it went away."""
+    gone = asyncio.ensure_future(_until_gone(receive))
+    try:
+        await asyncio.wait({waiter, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return not waiter.done()
+    finally:
+        gone.cancel()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The request's body, or None as soon as it is over `limit` bytes or the client is gone."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message["body"])
+        size += len(parts[-1])
+        if size > limit:
+            return None
+        if not message["more_body"]:
+            return b"".join(parts)

@@ -1,0 +1,140 @@
+"""RFC 6455 as a server speaks it: frames out, messages in.
+
+Owns: encoding of an unmasked frame, and `MessageAssembler`, which turns frames (already unmasked and bounded
+by the transport's parser) into whole messages by the rules of sections 5.4 (fragmentation) and 8.1 (UTF-8).
+Never: reading from a socket, masking, or extensions (none is negotiated).
+"""
+
+from __future__ import annotations
+
+import codecs
+from enum import IntEnum
+
+from callboard.errors import ProtocolError
+
+MAX_FRAGMENTS = 1_024
+
+
+class Opcode(IntEnum):
+    """Frame opcodes (section 5.2)."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+class CloseCode(IntEnum):
+    """Close codes that a server sends (section 7.4.1)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    INVALID_TEXT = 1007
+    POLICY_VIOLATION = 1008
+    TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
+
+
+class FrameError(ProtocolError):
+    """A peer broke RFC 6455. `close_code` is what to close with."""
+
+    def __init__(self, message: str, close_code: CloseCode = CloseCode.PROTOCOL_ERROR) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+
+
+def encode(opcode: Opcode, data: bytes) -> bytes:
+    """One final, unmasked frame with the shortest length encoding (section 5.2)."""
+    length = len(data)
+    if length < 126:
+        return bytes((0x80 | opcode, length)) + data
+    if length < 1 << 16:
+        return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big") + data
+    return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + data
+
+
+class MessageAssembler:
+    """Joins the data frames of one connection into messages.
+
+    Holds no more than `max_bytes` and MAX_FRAGMENTS fragments of one message. Text is checked as UTF-8 while
+    it arrives, so that a bad byte fails at its own fragment and a character may be split between two.
+    """
+
+    __slots__ = ("_decoder", "_fragments", "_max_bytes", "_opcode", "_parts", "_size", "_texts")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._opcode: Opcode | None = None
+        self._parts: list[bytes] = []
+        self._texts: list[str] = []
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._size = 0
+        self._fragments = 0
+
+    @property
+    def in_message(self) -> bool:
+        """Whether a fragmented message is under way."""
+        return self._opcode is not None
+
+    def feed(self, opcode: int, fin: bool, data: bytes) -> str | bytes | None:
+        """Take one data frame; return the message it completes, else None. Raises FrameError."""
+        if self._opcode is None:
+            return self._begin(opcode, fin, data)
+        if opcode != Opcode.CONTINUATION:
+            raise FrameError("a new message began inside a fragmented one")
+        return self._add(fin, data)
+
+    def _begin(self, opcode: int, fin: bool, data: bytes) -> str | bytes | None:
+        if opcode not in (Opcode.TEXT, Opcode.BINARY):
+            raise FrameError("a continuation frame has nothing to continue")
+        if fin:
+            self._bound(len(data))
+            return decode_text(data) if opcode == Opcode.TEXT else data
+        self._opcode = Opcode(opcode)
+        self._decoder = _UTF8() if opcode == Opcode.TEXT else None
+        self._size = self._fragments = 0
+        return self._add(fin, data)
+
+    def _add(self, fin: bool, data: bytes) -> str | bytes | None:
+        self._size += len(data)
+        self._fragments += 1
+        self._bound(self._size)
+        if self._fragments > MAX_FRAGMENTS:
+            raise FrameError("too many fragments in one message", CloseCode.POLICY_VIOLATION)
+        if self._decoder is None:
+            self._parts.append(data)
+        else:
+            self._texts.append(_decode_part(self._decoder, data, fin))
+        return self._finish() if fin else None
+
+    def _finish(self) -> str | bytes:
+        message: str | bytes = b"".join(self._parts) if self._decoder is None else "".join(self._texts)
+        self._opcode = self._decoder = None
+        self._parts, self._texts = [], []
+        return message
+
+    def _bound(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise FrameError(f"the message is over {self._max_bytes} bytes", CloseCode.TOO_BIG)
+
+
+def decode_text(data: bytes) -> str:
+    """The text of a whole message. Raises FrameError 1007 if it is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise FrameError("the text is not UTF-8", CloseCode.INVALID_TEXT) from None
+
+
+def _decode_part(decoder: codecs.IncrementalDecoder, data: bytes, final: bool) -> str:
+    try:
+        return decoder.decode(data, final)
+    except UnicodeDecodeError:
+        raise FrameError("the text is not UTF-8", CloseCode.INVALID_TEXT) from None
+
+
+_UTF8 = codecs.getincrementaldecoder("utf-8")

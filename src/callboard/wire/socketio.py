@@ -1,0 +1,298 @@
+"""Socket.IO 5 packets: the grammar, binary attachments, and encoding once.
+
+Owns: `Packet`, `Decoder` (text and binary messages in, whole packets out) and the encoders. Never: namespaces
+that exist, acknowledgement callbacks, or who is allowed to do what.
+
+    <type>[<attachments>-][<namespace>,][<acknowledgement id>][JSON]
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from callboard.errors import ProtocolError
+from callboard.wire.engineio import Outgoing
+
+MAX_ATTACHMENTS = 10
+MAX_JSON_DEPTH = 64
+MAX_NAMESPACE_LENGTH = 128
+MAX_EVENT_NAME_LENGTH = 128
+MAX_ACK_ID = 2**53 - 1
+
+RESERVED_EVENTS = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+
+
+class PacketType(IntEnum):
+    """The Socket.IO packet types."""
+
+    CONNECT = 0
+    DISCONNECT = 1
+    EVENT = 2
+    ACK = 3
+    CONNECT_ERROR = 4
+    BINARY_EVENT = 5
+    BINARY_ACK = 6
+
+
+class Packet(NamedTuple):
+    """One whole packet from a client.
+
+    `type` is never a BINARY_ one: once its attachments are in place, an event is an event. `data` is the
+    decoded JSON: an object or None for CONNECT, a list for EVENT (name first) and ACK.
+    """
+
+    type: PacketType
+    namespace: str
+    id: int | None
+    data: Any
+
+
+class Decoder:
+    """Turns the Engine.IO messages of one connection into packets.
+
+    Holds at most one packet that waits for its attachments, of at most `max_bytes` together. Any
+    ProtocolError leaves it unusable: the connection is to be closed.
+    """
+
+    __slots__ = ("_attachments", "_expected", "_max_bytes", "_waiting")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._waiting: Packet | None = None
+        self._expected = 0
+        self._attachments: list[bytes] = []
+
+    def feed(self, message: str | bytes) -> Packet | None:
+        """Take one message; return the packet that it completes, else None. Raises ProtocolError."""
+        if isinstance(message, bytes):
+            return self._attach(message)
+        if self._waiting is not None:
+            raise ProtocolError("a text packet came where a binary attachment was expected")
+        packet, attachments = decode_head(message)
+        if attachments == 0:
+            return packet
+        self._waiting, self._expected = packet, attachments
+        return None
+
+    def _attach(self, data: bytes) -> Packet | None:
+        waiting = self._waiting
+        if waiting is None:
+            raise ProtocolError("a binary message came without a packet that announces it")
+        self._attachments.append(data)
+        if sum(map(len, self._attachments)) > self._max_bytes:
+            raise ProtocolError(f"the attachments are over {self._max_bytes} bytes")
+        if len(self._attachments) < self._expected:
+            return None
+        attachments, self._attachments = self._attachments, []
+        self._waiting = None
+        return waiting._replace(data=_fill(waiting.data, attachments))
+
+
+def decode_head(text: str) -> tuple[Packet, int]:
+    """Decode a packet's text and say how many attachments follow it. Raises ProtocolError."""
+    match = _HEAD.match(text)
+    if match is None:
+        raise ProtocolError("malformed Socket.IO packet")
+    kind, attachments, namespace, ack_id, body = match.groups()
+    packet_type = PacketType(int(kind))
+    count = _attachment_count(packet_type, attachments)
+    path = _namespace(namespace)
+    packet_id = _ack_id(ack_id)
+    data = _decode_json(body) if body else None
+    _check_data(packet_type, packet_id, data, bool(body))
+    if count:
+        _check_placeholders(data, count)
+    return Packet(_PLAIN.get(packet_type, packet_type), path, packet_id, data), count
+
+
+def encode_event(namespace: str, name: str, payload: bytes, position: str | None = None) -> Outgoing:
+    """An EVENT `[name, payload]`, or `[name, payload, position]` for a durable one.
+
+    `payload` is a JSON object in UTF-8 and is sent as it is. `position` goes last because Socket.IO's
+    connection state recovery takes a trailing string for the offset.
+    """
+    head = b"42" + _path(namespace) + b"[" + msgspec.json.encode(name) + b"," + payload
+    tail = b"]" if position is None else b"," + msgspec.json.encode(position) + b"]"
+    return Outgoing(head + tail)
+
+
+def encode_args(packet_type: PacketType, namespace: str, args: list[Any], packet_id: int | None = None) -> Outgoing:
+    """An EVENT or ACK with any JSON values and bytes; bytes become attachments."""
+    attachments: list[bytes] = []
+    data = msgspec.json.encode(_extract(args, attachments))
+    number = b"" if packet_id is None else b"%d" % packet_id
+    if not attachments:
+        return Outgoing(b"4%d" % packet_type + _path(namespace) + number + data)
+    head = b"4%d%d-" % (_BINARY[packet_type], len(attachments))
+    return Outgoing(head + _path(namespace) + number + data, tuple(attachments))
+
+
+def encode_ack(namespace: str, packet_id: int, payload: bytes) -> Outgoing:
+    """An ACK of one argument, a JSON value already encoded."""
+    return Outgoing(b"43" + _path(namespace) + b"%d[" % packet_id + payload + b"]")
+
+
+def encode_connect(namespace: str, sid: str, pid: str | None = None) -> Outgoing:
+    """The server's CONNECT: the namespace is joined. `pid` is the id for connection state recovery."""
+    data = {"sid": sid} if pid is None else {"sid": sid, "pid": pid}
+    return Outgoing(b"40" + _path(namespace) + msgspec.json.encode(data))
+
+
+def encode_connect_error(namespace: str, message: str, data: dict[str, Any] | None = None) -> Outgoing:
+    """The namespace is refused. The stock client does not try again by itself."""
+    body = {"message": message} if data is None else {"message": message, "data": data}
+    return Outgoing(b"44" + _path(namespace) + msgspec.json.encode(body))
+
+
+def encode_disconnect(namespace: str) -> Outgoing:
+    """The server ends the client's membership of a namespace."""
+    return Outgoing(b"41" + _path(namespace).rstrip(b","))
+
+
+def decode_json(body: str | bytes) -> Any:
+    """Decode JSON from a client: at most MAX_JSON_DEPTH deep, no NaN or Infinity. Raises ProtocolError."""
+    return _decode_json(body)
+
+
+_HEAD = re.compile(
+    r"([0-6])"
+    r"(?:(\d{1,6})-)?"
+    r"(/[^,]{0,512}(?:,|\Z))?"
+    r"(\d{1,20})?"
+    r"(.*)\Z",
+    re.ASCII | re.DOTALL,
+)
+_BINARY_TYPES = (PacketType.BINARY_EVENT, PacketType.BINARY_ACK)
+_PLAIN = {PacketType.BINARY_EVENT: PacketType.EVENT, PacketType.BINARY_ACK: PacketType.ACK}
+_BINARY = {PacketType.EVENT: PacketType.BINARY_EVENT, PacketType.ACK: PacketType.BINARY_ACK}
+_FROM_CLIENTS = frozenset(PacketType) - {PacketType.CONNECT_ERROR}
+
+
+def _path(namespace: str) -> bytes:
+    return b"" if namespace == "/" else namespace.encode() + b","
+
+
+def _attachment_count(packet_type: PacketType, attachments: str | None) -> int:
+    if packet_type not in _BINARY_TYPES:
+        if attachments is not None:
+            raise ProtocolError("only a binary packet announces attachments")
+        return 0
+    if attachments is None:
+        raise ProtocolError("a binary packet must say how many attachments it has")
+    count = int(attachments)
+    if not 1 <= count <= MAX_ATTACHMENTS:
+        raise ProtocolError(f"a packet has from 1 to {MAX_ATTACHMENTS} attachments")
+    return count
+
+
+def _namespace(namespace: str | None) -> str:
+    if namespace is None:
+        return "/"
+    path = namespace.removesuffix(",").partition("?")[0]
+    if len(path) > MAX_NAMESPACE_LENGTH:
+        raise ProtocolError(f"a namespace has at most {MAX_NAMESPACE_LENGTH} characters")
+    return path
+
+
+def _ack_id(number: str | None) -> int | None:
+    if number is None:
+        return None
+    value = int(number)
+    if value > MAX_ACK_ID:
+        raise ProtocolError("the acknowledgement id is too large")
+    return value
+
+
+def _decode_json(body: str | bytes) -> Any:
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise ProtocolError("malformed JSON in a packet") from None
+    opened = body.count("[") + body.count("{") if isinstance(body, str) else body.count(b"[") + body.count(b"{")
+    if opened > MAX_JSON_DEPTH and _depth(data) > MAX_JSON_DEPTH:
+        raise ProtocolError(f"JSON is nested deeper than {MAX_JSON_DEPTH}")
+    return data
+
+
+def _depth(data: Any) -> int:
+    """Nesting of containers, walked level by level so that hostile depth cannot exhaust the stack."""
+    depth, level = 0, [data]
+    while level := [value for value in level if isinstance(value, list | dict)]:
+        depth += 1
+        level = [child for value in level for child in (value.values() if isinstance(value, dict) else value)]
+    return depth
+
+
+def _check_data(packet_type: PacketType, packet_id: int | None, data: Any, present: bool) -> None:
+    if packet_type not in _FROM_CLIENTS:
+        raise ProtocolError("a client does not send this packet type")
+    if packet_type is PacketType.CONNECT:
+        if (present and not isinstance(data, dict)) or packet_id is not None:
+            raise ProtocolError("CONNECT takes an object or nothing")
+    elif packet_type is PacketType.DISCONNECT:
+        if present or packet_id is not None:
+            raise ProtocolError("DISCONNECT takes no data")
+    elif not isinstance(data, list):
+        raise ProtocolError("an event or an acknowledgement is a list")
+    elif packet_type in (PacketType.ACK, PacketType.BINARY_ACK):
+        if packet_id is None:
+            raise ProtocolError("an acknowledgement has no id")
+    else:
+        _check_event_name(data)
+
+
+def _check_event_name(data: list[Any]) -> None:
+    if not data or not isinstance(data[0], str):
+        raise ProtocolError("an event begins with its name")
+    if data[0] in RESERVED_EVENTS:
+        raise ProtocolError("the event's name is reserved")
+    if len(data[0]) > MAX_EVENT_NAME_LENGTH:
+        raise ProtocolError(f"an event's name has at most {MAX_EVENT_NAME_LENGTH} characters")
+
+
+def _check_placeholders(data: Any, count: int) -> None:
+    numbers: list[Any] = []
+    _find_placeholders(data, numbers)
+    if len(numbers) != count or any(type(n) is not int for n in numbers) or set(numbers) != set(range(count)):
+        raise ProtocolError("the placeholders do not match the attachments")
+
+
+def _find_placeholders(data: Any, found: list[Any]) -> None:
+    if isinstance(data, list):
+        for value in data:
+            _find_placeholders(value, found)
+    elif isinstance(data, dict):
+        if data.get("_placeholder") is True:
+            found.append(data.get("num"))
+            return
+        for value in data.values():
+            _find_placeholders(value, found)
+
+
+def _fill(data: Any, attachments: list[bytes]) -> Any:
+    """Replace each placeholder by its attachment. The placeholders were checked when the head came."""
+    if isinstance(data, list):
+        return [_fill(value, attachments) for value in data]
+    if isinstance(data, dict):
+        if data.get("_placeholder") is True:
+            return attachments[data["num"]]
+        return {key: _fill(value, attachments) for key, value in data.items()}
+    return data
+
+
+def _extract(data: Any, attachments: list[bytes]) -> Any:
+    """Replace bytes by placeholders, collecting them in order."""
+    if isinstance(data, bytes):
+        attachments.append(data)
+        return {"_placeholder": True, "num": len(attachments) - 1}
+    if isinstance(data, list):
+        return [_extract(value, attachments) for value in data]
+    if isinstance(data, dict):
+        return {key: _extract(value, attachments) for key, value in data.items()}
+    return data

@@ -1,0 +1,370 @@
+"""The relay on real PostgreSQL: commit order, one leader, nothing lost and nothing twice through its
+failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from callboard.clock import SystemClock
+from callboard.relay import Relay
+from callboard.store.database import Database
+from callboard.store.outbox import MOVE, TAIL, LoggedMessage, Outbox
+
+PAIRS = 1000
+PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _plain_logs() -> Iterator[None]:
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+class Inbox:
+    """What one node was given, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.messages: list[LoggedMessage] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, message: LoggedMessage) -> None:
+        self.messages.append(message)
+        self._changed.set()
+
+    @property
+    def names(self) -> list[str]:
+        return [message.name for message in self.messages]
+
+    @property
+    def seqs(self) -> list[int]:
+        return [message.seq for message in self.messages]
+
+    async def holds(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.messages) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@asynccontextmanager
+async def relaying(dsn: str, deliver: Callable[[LoggedMessage], None]) -> AsyncIterator[Relay]:
+    relay = Relay(dsn, deliver, clock=SystemClock())
+    async with relaying_with(relay):
+        yield relay
+
+
+@asynccontextmanager
+async def relaying_with(relay: Relay) -> AsyncIterator[Relay]:
+    task = asyncio.create_task(relay.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await relay.until_ready()
+        yield relay
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+
+async def publish(database: Database, name: str) -> None:
+    await database.execute("select callboard.publish('{user:u1}', $1, '{}')", name)
+
+
+async def drop_partition(database: Database, *, days: int) -> None:
+    day = await database.fetchval("select to_char(now() + make_interval(days => $1), 'YYYYMMDD')", days)
+    await database.execute(f"drop table callboard.message_log_{day}")
+
+
+LEADER = """
+select count(pg_terminate_backend(pid)) from pg_locks
+where locktype = 'advisory' and granted
+  and database = (select oid from pg_database where datname = current_database())
+"""
+
+
+async def test_transaction_that_commits_late_is_not_skipped(dsn: str, database: Database) -> None:
+    """A takes the lower id and commits after B, a thousand times, beside a plain reader of `id > last`."""
+    await database.execute("create table plain (id bigint generated always as identity, name text)")
+    inbox = Inbox()
+    read: list[str] = []
+    last = 0
+
+    async def read_plainly() -> None:
+        nonlocal last
+        for row in await database.fetch("select id, name from plain where id > $1 order by id", last):
+            last = row["id"]
+            read.append(row["name"])
+
+    async def write(connection: asyncpg.Connection, name: str) -> None:
+        await connection.execute("select callboard.enqueue('{user:u1}', $1, '{}')", name)
+        await connection.execute("insert into plain (name) values ($1)", name)
+
+    late, early = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    async with relaying(dsn, inbox) as relay:
+        for n in range(PAIRS):
+            async with late.transaction():
+                await write(late, f"late-{n}")
+                async with early.transaction():
+                    await write(early, f"early-{n}")
+                relay.wake()
+                await read_plainly()
+            relay.wake()
+            await read_plainly()
+        await inbox.holds(2 * PAIRS)
+    await late.close()
+    await early.close()
+    everything = {f"{kind}-{n}" for n in range(PAIRS) for kind in ("late", "early")}
+    assert set(inbox.names) == everything
+    assert inbox.seqs == list(range(1, 2 * PAIRS + 1))
+    lost = everything - set(read)
+    assert lost, "the plain reader was expected to skip rows; the test does not make the race"
+
+
+async def test_messages_of_one_transaction_keep_their_order_across_batches(
+    dsn: str, database: Database
+) -> None:
+    inbox = Inbox()
+    async with relaying(dsn, inbox) as relay:
+        outbox = Outbox(relay.wake)
+        async with database.transaction() as queries:
+            for n in range(1201):
+                await outbox.put(queries, namespace="/feed", rooms=["user:u1"], name=f"n{n}", payload="{}")
+        outbox.committed()
+        await inbox.holds(1201)
+    assert inbox.names == [f"n{n}" for n in range(1201)]
+
+
+async def test_sql_publish_follows_the_fate_of_its_transaction(dsn: str, database: Database) -> None:
+    await database.execute("create table orders (id integer primary key)")
+    inbox = Inbox()
+
+    async def order(number: int, fail: bool) -> None:
+        async with database.transaction() as queries:
+            await queries.execute("insert into orders values ($1)", number)
+            await queries.execute(
+                "select callboard.publish('{team:art}', $1, '{\"a\": 1}', '/jobs')", f"order-{number}"
+            )
+            if fail:
+                raise LookupError
+
+    async with relaying(dsn, inbox):
+        with pytest.raises(LookupError):
+            await order(1, fail=True)
+        await order(2, fail=False)
+        await inbox.holds(1)
+    (message,) = inbox.messages
+    assert (message.name, message.namespace, message.rooms) == ("order-2", "/jobs", ("team:art",))
+    assert message.payload == '{"a": 1}'
+    assert message.position == await database.fetchval("select callboard.position()")
+
+
+async def test_written_while_no_relay_ran_is_delivered_by_the_next(dsn: str, database: Database) -> None:
+    await publish(database, "waiting")
+    inbox = Inbox()
+    async with relaying(dsn, inbox):
+        await inbox.holds(1)
+    assert inbox.names == ["waiting"]
+
+
+async def test_starts_at_the_head_and_not_at_the_beginning(dsn: str, database: Database) -> None:
+    async with relaying(dsn, Inbox()) as relay:
+        await publish(database, "old")
+        await until(lambda: _at(relay, 1))
+    inbox = Inbox()
+    async with relaying(dsn, inbox) as relay:
+        assert relay.position == await database.fetchval("select callboard.position()")
+        await publish(database, "new")
+        await inbox.holds(1)
+    assert inbox.names == ["new"]
+
+
+async def _at(relay: Relay, seq: int) -> bool:
+    return (relay.position or "").endswith(f".{seq}")
+
+
+async def test_one_of_two_leads_and_both_deliver_everything_once(dsn: str, database: Database) -> None:
+    first_inbox, second_inbox = Inbox(), Inbox()
+    async with relaying(dsn, first_inbox) as first, relaying(dsn, second_inbox) as second:
+        assert (first.leading, second.leading) == (True, False)
+        outbox = Outbox(second.wake)  # the follower's own commits travel by the leader
+        for n in range(20):
+            await outbox.put(database, namespace="/feed", rooms=["user:u1"], name=f"n{n}", payload="{}")
+            outbox.committed()
+        await first_inbox.holds(20)
+        await second_inbox.holds(20)
+    assert first_inbox.messages == second_inbox.messages
+    assert first_inbox.seqs == list(range(1, 21))
+
+
+async def test_leader_whose_connection_is_cut_loses_and_repeats_nothing(dsn: str, database: Database) -> None:
+    inboxes = [Inbox(), Inbox()]
+    async with relaying(dsn, inboxes[0]) as first, relaying(dsn, inboxes[1]) as second:
+        for n in range(300):
+            await publish(database, f"n{n}")
+            if n % 100 == 50:
+                await until(lambda: _leads_alone(first, second))
+                assert await database.fetchval(LEADER) == 1
+        for inbox in inboxes:
+            await inbox.holds(300)
+        await until(lambda: _leads_alone(first, second))
+    for inbox in inboxes:
+        assert inbox.names == [f"n{n}" for n in range(300)]
+        assert inbox.seqs == list(range(1, 301))
+
+
+async def _leads_alone(first: Relay, second: Relay) -> bool:
+    return first.ready and second.ready and first.leading != second.leading
+
+
+async def test_follower_leads_when_the_leader_ends(dsn: str, database: Database) -> None:
+    inbox = Inbox()
+    async with relaying(dsn, Inbox()) as first:
+        follower = Relay(dsn, inbox, clock=SystemClock())
+        task = asyncio.create_task(follower.run())
+        await follower.until_ready()
+        assert (first.leading, follower.leading) == (True, False)
+        await publish(database, "before")
+        await inbox.holds(1)
+    await publish(database, "after")
+    await inbox.holds(2)
+    assert follower.leading
+    task.cancel()
+    await asyncio.wait([task])
+    assert inbox.names == ["before", "after"]
+
+
+async def test_deliver_that_raises_is_logged_and_skips_no_other(dsn: str, database: Database) -> None:
+    inbox = Inbox()
+
+    def deliver(message: LoggedMessage) -> None:
+        inbox(message)
+        if message.name == "bad":
+            raise ValueError("cannot be shown")
+
+    with capture_logs() as lines:
+        async with relaying(dsn, deliver) as relay:
+            async with database.transaction() as queries:
+                for name in ("good", "bad", "better"):
+                    await queries.execute("select callboard.publish('{user:u1}', $1, '{}')", name)
+            await inbox.holds(3)
+            assert relay.ready
+    assert inbox.names == ["good", "bad", "better"]
+    (failure,) = [line for line in lines if line["event"] == "relay.failed"]
+    assert failure["name"] == "bad"
+    assert failure["position"] == inbox.messages[1].position
+
+
+async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
+    dsn: str, database: Database
+) -> None:
+    inbox = Inbox()
+    with capture_logs() as lines:
+        async with relaying(dsn, inbox) as relay:
+            await database.fetchval(LEADER)
+            await until(lambda: _logged(lines, "database.back"))
+            assert relay.ready
+            await publish(database, "n")
+            await inbox.holds(1)
+    assert [line["event"] for line in lines].count("database.lost") == 1
+    assert [line["event"] for line in lines].count("database.back") == 1
+
+
+async def _logged(lines: object, event: str) -> bool:
+    return isinstance(lines, list) and any(line["event"] == event for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("update callboard.log_head set epoch = 'restored', seq = 7", "this is another log"),
+        ("update callboard.log_head set seq = 0", "the log went back"),
+    ],
+)
+async def test_another_log_is_noticed_and_followed_from_its_head(
+    dsn: str, database: Database, change: str, reason: str
+) -> None:
+    inbox = Inbox()
+    with capture_logs() as lines:
+        async with relaying(dsn, inbox):
+            await publish(database, "before")
+            await inbox.holds(1)
+            async with database.transaction() as queries:
+                await queries.execute(change)
+                await queries.execute("delete from callboard.message_log")
+                await queries.fetchval(LEADER)
+            await until(lambda: _logged(lines, "relay.repositioned"))
+            await publish(database, "after")
+            await inbox.holds(2)
+    assert inbox.names == ["before", "after"]
+    assert inbox.messages[1].position == await database.fetchval("select callboard.position()")
+    (line,) = [line for line in lines if line["event"] == "relay.repositioned"]
+    assert line["reason"] == reason
+
+
+async def test_relay_never_writes_with_synchronous_commit_off(dsn: str, database: Database) -> None:
+    name = await database.fetchval("select current_database()")
+    await database.execute(f"alter database {name} set synchronous_commit = off")
+    await database.execute(
+        """
+        create table seen (setting text);
+        create function note() returns trigger language plpgsql as
+          $$ begin insert into seen values (current_setting('synchronous_commit')); return null; end $$;
+        create trigger note after insert on callboard.message_log for each row execute function note();
+        """
+    )
+    inbox = Inbox()
+    async with relaying(dsn, inbox):
+        await publish(database, "n")
+        await inbox.holds(1)
+    assert await database.fetchval("select string_agg(setting, ',') from seen") == "on"
+
+
+async def test_leader_makes_coming_partitions_and_drops_those_past_the_window(
+    dsn: str, database: Database
+) -> None:
+    await database.execute(
+        """
+        create table callboard.message_log_20200101 partition of callboard.message_log
+          for values from ('2020-01-01Z') to ('2020-01-02Z');
+        """
+    )
+    await drop_partition(database, days=1)
+    partitions = "select count(*) from pg_inherits where inhparent = 'callboard.message_log'::regclass"
+    assert await database.fetchval(partitions) == 4
+    async with relaying(dsn, Inbox()):
+        assert await database.fetchval("select to_regclass('callboard.message_log_20200101')") is None
+        assert await database.fetchval(partitions) == 4
+
+
+async def test_refused_upkeep_stops_no_message(dsn: str, database: Database) -> None:
+    await database.execute("drop function callboard.drop_log_partitions(interval)")
+    inbox = Inbox()
+    with capture_logs() as lines:
+        async with relaying(dsn, inbox):
+            await publish(database, "n")
+            await inbox.holds(1)
+    assert [line["event"] for line in lines].count("relay.failed") == 1
+
+
+async def test_message_of_a_day_without_partition_is_kept(database: Database) -> None:
+    await drop_partition(database, days=0)
+    await publish(database, "n")
+    assert [row["name"] for row in await database.fetch(MOVE, 10)] == ["n"]
+    # The day's partition cannot be made beside a row of that day: it is left out, and the row stays.
+    assert await database.fetchval("select callboard.ensure_log_partitions()") == 0
+    assert [row["name"] for row in await database.fetch(TAIL, 0, 10)] == ["n"]
