@@ -50,7 +50,7 @@ class NewNotification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     data: Annotated[
         msgspec.Raw,
         Meta(extra_json_schema={"type": "object", "description": "At most 16 KB of JSON"}),
-    ] = msgspec.Raw(b"{}")
+    ] = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     priority: Priority = "normal"
     actor: Annotated[UserId, Meta(description="Who did it; by default the caller")] | None = None
     resource: Resource | None = None

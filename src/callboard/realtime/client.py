@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from callboard import ids, telemetry
-from callboard.errors import CallboardError, ProtocolError
+from callboard.errors import CallboardError, ProtocolError, Unavailable
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.namespace import Member, Namespace
 from callboard.wire import socketio
@@ -108,6 +108,10 @@ class Client:
         try:
             principal = await self._node.authenticate(auth)
             namespace.admit(principal)
+        except Unavailable:
+            # The stock client gives up after CONNECT_ERROR, and comes back after a closed transport.
+            self._connection.close(Reason.UNAVAILABLE)
+            return
         except CallboardError as error:
             address, code = self._connection.address, error.code
             telemetry.log.info("socket.refused", code=code, address=address, reason=error.message)

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     FLOOD = "too many messages"
     STOPPING = "server stopping"
     ADMIN = "disconnected by an admin"
+    UNAVAILABLE = "cannot authenticate just now"
 
 
 class Sink(Protocol):
