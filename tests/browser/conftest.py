@@ -1,0 +1,77 @@
+"""Fixtures of the browser tests: a real server, a real Chromium, windows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from tests.browser.stage import Server, Windows
+
+SHOTS = Path(__file__).parent / "shots"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A running server with the example users."""
+    server = Server(tmp_path / "data", demo=True)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def plain_server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A running server that hands out no tokens."""
+    server = Server(tmp_path / "data", demo=False)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def chromium() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CALLBOARD_TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.fail("The browser tests need Chromium: install it, or set CALLBOARD_TEST_CHROMIUM to the path of one.")
+    return found
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def windows(browser: Browser) -> AsyncIterator[Windows]:
+    windows = Windows(browser)
+    yield windows
+    await windows.close()
+    assert windows.troubles == []
+
+
+@pytest.fixture(scope="session")
+def shots() -> Path:
+    """Where screenshots go, for a person to look at."""
+    SHOTS.mkdir(exist_ok=True)
+    return SHOTS

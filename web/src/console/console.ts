@@ -1,0 +1,273 @@
+/**
+ * `<cb-console>`: the page at `/`.
+ *
+ * Owns: who this window is (the address's hash in a demo, a pasted token otherwise), one Session for them, and
+ * the wiring between it and the elements. Never: a rule about messages (reducers) or a request (client).
+ */
+
+import { html, LitElement, nothing } from "lit";
+import { request, RestError } from "../client/rest";
+import { Session } from "../client/session";
+import { DemoTokens, GivenToken, personOf, type TokenSource } from "../client/tokens";
+import type { Draft, Person, ServerConfig } from "../client/wire";
+import type { CbCompose, Refusal } from "../elements/compose";
+import type { CbInbox } from "../elements/inbox";
+import { theme } from "../elements/theme";
+import { consoleStyles } from "./console-styles";
+
+/** Kept for this tab only, so that a reload does not ask again. */
+const TOKEN_KEY = "callboard.token";
+const CLOCK_MS = 20_000;
+const START_RETRY_MS = 2_000;
+
+export class CbConsole extends LitElement {
+  static override styles = [theme, consoleStyles];
+
+  private config: ServerConfig | null = null;
+  private people: readonly Person[] = [];
+  private names: ReadonlyMap<string, string> = new Map();
+  private self: Person | null = null;
+  private session: Session | null = null;
+  private problem = "";
+  private sending = false;
+  private refusal: Refusal | null = null;
+  private sent = "";
+  private clock: ReturnType<typeof setInterval> | undefined;
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    window.addEventListener("hashchange", this.enter);
+    this.clock = setInterval(() => this.requestUpdate(), CLOCK_MS);
+    void this.begin();
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    window.removeEventListener("hashchange", this.enter);
+    clearInterval(this.clock);
+    this.leave();
+  }
+
+  private async begin(): Promise<void> {
+    try {
+      const config = (await request("/config.json")) as ServerConfig;
+      if (config.demo) {
+        const { users } = (await request("/demo/users")) as { users: Person[] };
+        this.people = users;
+        this.names = new Map(users.map(({ id, name }) => [id, name]));
+      }
+      this.config = config;
+      this.problem = "";
+      this.enter();
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
+      this.requestUpdate();
+      setTimeout(() => void this.begin(), START_RETRY_MS);
+    }
+  }
+
+  /** Becomes whom the address or the kept token names; leaves whoever was here before. */
+  private readonly enter = (): void => {
+    if (this.config === null) return;
+    this.leave();
+    const id = decodeURIComponent(location.hash.slice(1));
+    if (this.config.demo) {
+      const person = this.people.find((one) => one.id === id) ?? null;
+      this.problem = person === null && id !== "" ? `There is no example user “${id}”.` : "";
+      if (person !== null) this.become(person, new DemoTokens(person.id), this.config);
+    } else {
+      const token = sessionStorage.getItem(TOKEN_KEY) ?? "";
+      const person = personOf(token);
+      if (person !== null) this.become(person, new GivenToken(token), this.config);
+    }
+    this.requestUpdate();
+  };
+
+  private become(person: Person, tokens: TokenSource, config: ServerConfig): void {
+    this.self = person;
+    this.session = new Session(tokens, config, () => this.sessionChanged());
+    this.session.start();
+  }
+
+  private leave(): void {
+    this.session?.stop();
+    this.session = null;
+    this.self = null;
+    this.refusal = null;
+    this.sent = "";
+  }
+
+  private signOut(problem = ""): void {
+    sessionStorage.removeItem(TOKEN_KEY);
+    this.leave();
+    this.problem = problem;
+    this.requestUpdate();
+  }
+
+  private sessionChanged(): void {
+    const connection = this.session?.connection;
+    if (connection?.phase === "refused" && !this.config?.demo) {
+      this.signOut(`The server refused this token: ${connection.message ?? "no reason given"}.`);
+      return;
+    }
+    this.requestUpdate();
+  }
+
+  protected override updated(): void {
+    const unread = this.session?.inbox.unread ?? 0;
+    document.title = unread > 0 ? `(${unread}) Callboard` : "Callboard";
+  }
+
+  protected override render(): unknown {
+    return html`
+      <header>
+        <h1>
+          <svg viewBox="0 0 32 32" aria-hidden="true">
+            <rect x="3" y="5" width="26" height="23" rx="5" />
+            <path d="M9 15h14M9 20.5h9" />
+          </svg>
+          Callboard
+        </h1>
+        ${this.session === null ? nothing : this.bar(this.session)}
+      </header>
+      ${this.session === null ? this.outside() : this.inside(this.session)}
+    `;
+  }
+
+  private bar(session: Session): unknown {
+    return html`
+      <cb-connection .phase=${session.connection.phase}></cb-connection>
+      ${this.config?.demo
+        ? html`<cb-who .people=${this.people} .selected=${this.self?.id ?? ""} @cb-who=${this.pick}></cb-who>`
+        : html`
+            <span class="self">${this.self?.name}</span>
+            <button type="button" class="plain" @click=${() => this.signOut()}>Sign out</button>
+          `}
+      <cb-bell .count=${session.inbox.unread} @cb-bell=${this.toInbox}></cb-bell>
+    `;
+  }
+
+  private outside(): unknown {
+    if (this.config === null) {
+      return html`<p class="waiting" role="status">
+        ${this.problem === "" ? "Loading…" : `${this.problem} Trying again…`}
+      </p>`;
+    }
+    return html`
+      <main>
+        <cb-sign-in
+          .people=${this.people}
+          .demo=${this.config.demo}
+          .problem=${this.problem}
+          @cb-who=${this.pick}
+          @cb-token=${this.given}
+        ></cb-sign-in>
+      </main>
+    `;
+  }
+
+  private inside(session: Session): unknown {
+    const { inbox } = session;
+    const admin = this.self?.roles.includes("admin") ?? false;
+    return html`
+      ${this.banner(session)}
+      <main class=${admin ? "two" : "one"}>
+        <cb-inbox
+          .entries=${inbox.entries}
+          .names=${this.names}
+          .unread=${inbox.unread}
+          .loaded=${inbox.loaded}
+          .more=${inbox.nextCursor !== null}
+          .now=${Date.now()}
+          @cb-read=${(event: CustomEvent<{ id: string }>) => session.read(event.detail.id)}
+          @cb-delete=${(event: CustomEvent<{ id: string }>) => session.remove(event.detail.id)}
+          @cb-read-all=${() => session.readAll()}
+          @cb-older=${() => session.older()}
+        ></cb-inbox>
+        ${admin ? this.aside() : nothing}
+      </main>
+    `;
+  }
+
+  private aside(): unknown {
+    const other = this.people.find(({ id }) => id !== this.self?.id);
+    return html`
+      <div>
+        <cb-compose
+          .people=${this.people}
+          .self=${this.self?.id ?? ""}
+          .busy=${this.sending}
+          .refusal=${this.refusal}
+          .sent=${this.sent}
+          @cb-send=${this.send}
+        ></cb-compose>
+        ${other === undefined
+          ? nothing
+          : html`<p class="hint">
+              To see it arrive, open <a href="#${other.id}" target="_blank">${other.name} in another window</a>.
+            </p>`}
+      </div>
+    `;
+  }
+
+  private banner(session: Session): unknown {
+    const { phase, message } = session.connection;
+    if (phase === "reconnecting") {
+      return html`<p class="banner wait" role="status">
+        Reconnecting. What is below may be out of date; it catches up by itself.
+      </p>`;
+    }
+    if (phase === "connecting" && message !== null) {
+      return html`<p class="banner wait" role="status">No live connection yet (${message}). Trying again…</p>`;
+    }
+    if (phase === "refused" || phase === "closed") {
+      const words = phase === "closed" ? "The server ended this connection." : `The server refused: ${message}.`;
+      return html`<p class="banner bad" role="alert">
+        ${words} <button type="button" class="plain" @click=${() => session.start()}>Connect again</button>
+      </p>`;
+    }
+    if (session.problem === null) return nothing;
+    return html`<p class="banner bad" role="alert">
+      ${session.problem} <button type="button" class="plain" @click=${() => session.dismiss()}>Dismiss</button>
+    </p>`;
+  }
+
+  private readonly pick = (event: CustomEvent<{ id: string }>): void => {
+    location.hash = encodeURIComponent(event.detail.id);
+  };
+
+  private readonly given = (event: CustomEvent<{ token: string }>): void => {
+    sessionStorage.setItem(TOKEN_KEY, event.detail.token);
+    this.problem = "";
+    this.enter();
+  };
+
+  private readonly toInbox = (): void => {
+    this.renderRoot.querySelector<CbInbox>("cb-inbox")?.focus();
+  };
+
+  private readonly send = async (event: CustomEvent<Draft>): Promise<void> => {
+    const form = event.target as CbCompose;
+    const { session } = this;
+    if (session === null) return;
+    this.sending = true;
+    this.refusal = null;
+    this.sent = "";
+    this.requestUpdate();
+    try {
+      await session.send(event.detail);
+      this.sent = `Sent to ${event.detail.user_ids.map((id) => this.names.get(id) ?? id).join(", ")}.`;
+      form.clear();
+    } catch (error) {
+      this.refusal = {
+        message: error instanceof Error ? error.message : String(error),
+        field: error instanceof RestError ? error.field : null,
+      };
+    } finally {
+      this.sending = false;
+      this.requestUpdate();
+    }
+  };
+}
+
+customElements.define("cb-console", CbConsole);
