@@ -18,9 +18,7 @@ from callboard.clock import SystemClock
 from callboard.errors import Unauthenticated
 
 SECRET = "a secret that only this test knows, and long enough"
-CHECKER: TokenVerifier = verifier(
-    settings.load({"JWT_SECRET": SECRET}, data_dir=Path("unused")), clock=SystemClock()
-)
+CHECKER: TokenVerifier = verifier(settings.load({"JWT_SECRET": SECRET}, data_dir=Path("unused")), clock=SystemClock())
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -63,9 +61,7 @@ async def test_any_three_parts(header: bytes, payload: bytes, signature: bytes) 
 
 
 @given(HEADERS, st.binary())
-async def test_any_header_and_payload_with_a_right_signature(
-    header: dict[str, object], payload: bytes
-) -> None:
+async def test_any_header_and_payload_with_a_right_signature(header: dict[str, object], payload: bytes) -> None:
     await check(signed({"alg": "HS256", **header}, payload))
     await check(signed({**header, "alg": "HS256"}, payload))
 

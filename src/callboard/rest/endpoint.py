@@ -1,7 +1,7 @@
 """Endpoints: what a slice declares, and the one way in which each request passes.
 
 Owns: the order of a request (method, token, role, query, body, handler, answer) and the view of it that
-handlers get. A path is one raw ASGI route of Litestar: its dependency injection, signature models and
+handlers get. A path is one ASGI application in Litestar's routes: Litestar's dependency injection, signature models and
 response objects cost more than all of this does. Never: a rule of a slice, an endpoint.
 """
 

@@ -40,9 +40,7 @@ async def test_move_numbers_from_the_head_and_keeps_the_payload_byte_for_byte(da
     payload = '{"b":1,  "a":"é"}'
     async with database.transaction() as queries:
         for name in ("first", "second", "third"):
-            await outbox.put(
-                queries, namespace="/feed", rooms=["user:u1", "team:x"], name=name, payload=payload
-            )
+            await outbox.put(queries, namespace="/feed", rooms=["user:u1", "team:x"], name=name, payload=payload)
     moved = [logged(row) for row in await database.fetch(MOVE, 2)]
     moved += [logged(row) for row in await database.fetch(MOVE, 2)]
     head = await database.fetchrow(HEAD)
@@ -77,9 +75,7 @@ async def test_committed_wakes(database: Database) -> None:
         ("payload", '{"a":"' + "x" * 65_536 + '"}'),
     ],
 )
-async def test_wrong_message_is_refused_naming_the_field(
-    database: Database, field: str, value: object
-) -> None:
+async def test_wrong_message_is_refused_naming_the_field(database: Database, field: str, value: object) -> None:
     arguments = {**GOOD, field: value}
     with pytest.raises(Invalid) as put:
         await Outbox(_ignore).put(database, **arguments)

@@ -339,9 +339,7 @@ async def test_a_kid_names_one_key_and_its_absence_needs_just_one(
     assert await code(checker, sign(rsa_key, None)) == "token_invalid"
 
 
-def test_keys_that_must_not_verify_are_ignored(
-    rsa_key: rsa.RSAPrivateKey, ec_key: ec.EllipticCurvePrivateKey
-) -> None:
+def test_keys_that_must_not_verify_are_ignored(rsa_key: rsa.RSAPrivateKey, ec_key: ec.EllipticCurvePrivateKey) -> None:
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     curve = ECAlgorithm.to_jwk(ec_key.public_key(), as_dict=True)
     entries = [

@@ -41,9 +41,7 @@ def claims(clock: Clock, **changes: object) -> dict[str, object]:
     return {"sub": "u1", "name": "Mira", "roles": ["admin"], "exp": now + 60, **changes}
 
 
-def signed(
-    payload: dict[str, object], key: str | rsa.RSAPrivateKey = SECRET, algorithm: str = "HS256"
-) -> str:
+def signed(payload: dict[str, object], key: str | rsa.RSAPrivateKey = SECRET, algorithm: str = "HS256") -> str:
     return jwt.encode(payload, key, algorithm=algorithm)
 
 
@@ -97,9 +95,7 @@ async def test_what_is_no_jwt_is_token_invalid(checker: TokenVerifier, token: ob
     assert (await refusal(checker, token)).code == "token_invalid"
 
 
-async def test_an_oversize_token_is_refused_before_its_signature(
-    checker: TokenVerifier, clock: TurnedClock
-) -> None:
+async def test_an_oversize_token_is_refused_before_its_signature(checker: TokenVerifier, clock: TurnedClock) -> None:
     assert "8192 bytes" in (await refusal(checker, signed(claims(clock, pad="x" * 8192)))).message
 
 
@@ -110,9 +106,7 @@ async def test_a_wrong_signature_is_said(checker: TokenVerifier, clock: TurnedCl
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "HS384", "RS256", "", None, 7, ["HS256"], {}])
-async def test_only_the_pinned_algorithm_passes(
-    checker: TokenVerifier, clock: TurnedClock, algorithm: object
-) -> None:
+async def test_only_the_pinned_algorithm_passes(checker: TokenVerifier, clock: TurnedClock, algorithm: object) -> None:
     refused = await refusal(checker, hand_made({"alg": algorithm}, json.dumps(claims(clock)).encode()))
     assert refused.code == "token_invalid"
 
@@ -132,21 +126,15 @@ async def test_a_detached_payload_is_refused(checker: TokenVerifier) -> None:
 async def test_the_public_key_does_not_pass_as_a_secret(
     configure: Configure, clock: TurnedClock, rsa_key: rsa.RSAPrivateKey
 ) -> None:
-    pem = rsa_key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    pem = rsa_key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     checker = verifier(configure(JWT_PUBLIC_KEY=pem.decode()), clock=clock)
     payload = json.dumps(claims(clock)).encode()
     for algorithm in ("HS256", "RS256"):
-        assert (
-            await refusal(checker, hand_made({"alg": algorithm}, payload, key=pem))
-        ).code == "token_invalid"
+        assert (await refusal(checker, hand_made({"alg": algorithm}, payload, key=pem))).code == "token_invalid"
     assert (await checker.verify(signed(claims(clock), rsa_key, "RS256"))).id == "u1"
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"[]", b'"u1"', b"{", b"\xff", b"[" * 5000, b'{"exp": 1e999, "sub": "u"}']
-)
+@pytest.mark.parametrize("payload", [b"", b"[]", b'"u1"', b"{", b"\xff", b"[" * 5000, b'{"exp": 1e999, "sub": "u"}'])
 async def test_claims_that_are_no_object_are_refused(checker: TokenVerifier, payload: bytes) -> None:
     assert (await refusal(checker, hand_made({"alg": "HS256"}, payload))).code == "token_invalid"
 
@@ -172,9 +160,7 @@ async def test_a_deeply_nested_header_is_refused(checker: TokenVerifier) -> None
 async def test_a_claim_of_a_wrong_type_is_named(
     checker: TokenVerifier, clock: TurnedClock, claim: str, value: object
 ) -> None:
-    refused = await refusal(
-        checker, hand_made({"alg": "HS256"}, json.dumps(claims(clock, **{claim: value})).encode())
-    )
+    refused = await refusal(checker, hand_made({"alg": "HS256"}, json.dumps(claims(clock, **{claim: value})).encode()))
     assert refused.code == "token_invalid"
     assert f"claim {claim}" in refused.message
 
@@ -186,9 +172,7 @@ async def test_sub_and_exp_are_required(checker: TokenVerifier, clock: TurnedClo
     assert f"claim {claim}" in (await refusal(checker, signed(payload))).message
 
 
-async def test_a_token_expires_on_its_second_also_when_cached(
-    checker: TokenVerifier, clock: TurnedClock
-) -> None:
+async def test_a_token_expires_on_its_second_also_when_cached(checker: TokenVerifier, clock: TurnedClock) -> None:
     token = signed(claims(clock))
     clock.turn(59)
     await checker.verify(token)
@@ -211,12 +195,8 @@ async def test_a_token_from_the_future_waits_but_for_the_leeway(
     await checker.verify(early)
 
 
-async def test_issuer_and_audience_are_checked_if_configured(
-    configure: Configure, clock: TurnedClock
-) -> None:
-    checker = verifier(
-        configure(JWT_SECRET=SECRET, JWT_ISSUER="our issuer", JWT_AUDIENCE="callboard"), clock=clock
-    )
+async def test_issuer_and_audience_are_checked_if_configured(configure: Configure, clock: TurnedClock) -> None:
+    checker = verifier(configure(JWT_SECRET=SECRET, JWT_ISSUER="our issuer", JWT_AUDIENCE="callboard"), clock=clock)
     for audience in ("callboard", ["other", "callboard"]):
         await checker.verify(signed(claims(clock, iss="our issuer", aud=audience)))
     for iss in ("another", None, ["our issuer"]):
