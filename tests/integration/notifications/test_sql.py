@@ -1,0 +1,238 @@
+"""Notifications in SQL: the caller's transaction, the rules, concurrency and plans."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from tests.rest_client import Outbox
+
+from callboard.errors import Invalid
+from callboard.notifications.model import NewNotification
+from callboard.notifications.service import NotificationService
+from callboard.notifications.store import READ_ALL_MESSAGES, UNREAD_COUNT, NotificationStore, _page
+from callboard.store.database import Database
+
+NOTIFY = "select callboard.notify($1::text[], $2, $3, $4, $5::jsonb)"
+GOOD: tuple[Any, ...] = (["u1"], "a", "Title", "", "{}")
+STORE = NotificationStore()
+
+
+async def many(database: Database, user: str, number: int) -> None:
+    await database.execute(
+        "select callboard.notify(array[$1], 'a', 'n' || n, '') from generate_series(1, $2) n", user, number
+    )
+
+
+async def test_notify_is_part_of_the_callers_transaction(database: Database, dsn: str) -> None:
+    await database.execute("create table host (id integer)")
+    host = await asyncpg.connect(dsn)
+    try:
+        transaction = host.transaction()
+        await transaction.start()
+        await host.execute("insert into host values (1)")
+        await host.fetchval(NOTIFY, *GOOD)
+        assert await database.fetchval("select count(*) from callboard.outbox") == 0
+        await transaction.rollback()
+        assert await database.fetchval("select count(*) from callboard.outbox") == 0
+        assert await database.fetchval("select count(*) from callboard.notifications") == 0
+        async with host.transaction():
+            await host.execute("insert into host values (2)")
+            await host.fetchval(NOTIFY, *GOOD)
+        assert await database.fetchval("select count(*) from callboard.outbox") == 1
+    finally:
+        await host.close()
+
+
+async def test_notify_wakes_the_relay(database: Database, dsn: str) -> None:
+    listener = await asyncpg.connect(dsn)
+    woken = asyncio.Event()
+    try:
+        await listener.add_listener("callboard_outbox", lambda *_: woken.set())
+        await database.fetchval(NOTIFY, *GOOD)
+        await asyncio.wait_for(woken.wait(), 10)
+    finally:
+        await listener.close()
+
+
+async def test_recipients_never_seen_before_are_accepted(database: Database) -> None:
+    assert isinstance(await database.fetchval(NOTIFY, ["nobody knows me"], *GOOD[1:]), UUID)
+
+
+async def test_sql_callers_meet_the_rules_too(database: Database) -> None:
+    wrong: list[tuple[int, Any, str]] = [
+        (0, None, "user_ids"),
+        (0, [], "user_ids"),
+        (0, [None], "user_ids"),
+        (0, [""], "user_ids"),
+        (0, ["u" * 256], "user_ids"),
+        (0, ["u\n"], "user_ids"),
+        (0, ["u\x85"], "user_ids"),
+        (0, [["u1"], ["u2"]], "user_ids"),
+        (0, [f"u{n}" for n in range(10_001)], "user_ids"),
+        (1, None, "type"),
+        (1, "", "type"),
+        (1, "A", "type"),
+        (1, "a\n", "type"),
+        (1, "a" * 65, "type"),
+        (2, None, "title"),
+        (2, "", "title"),
+        (2, "é" * 201, "title"),
+        (3, None, "message"),
+        (3, "é" * 2001, "message"),
+        (4, None, "data"),
+        (4, "[]", "data"),
+        (4, '"text"', "data"),
+        (4, '{"a":"' + "x" * 25_000 + '"}', "data"),
+    ]
+    for place, value, field in wrong:
+        with pytest.raises(Invalid) as refused:
+            await database.fetchval(NOTIFY, *GOOD[:place], value, *GOOD[place + 1 :])
+        assert refused.value.field == field
+    assert await database.fetchval("select count(*) from callboard.outbox") == 0
+
+
+async def test_the_other_rules(database: Database) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"priority": "critical"}, "priority"),
+        ({"actor": ""}, "actor"),
+        ({"resource_type": "episode"}, "resource"),
+        ({"resource_type": "Episode", "resource_id": "4"}, "resource"),
+        ({"resource_type": "episode", "resource_id": ""}, "resource"),
+        ({"group_key": ""}, "group_key"),
+        ({"expires_in": 0}, "expires_in"),
+    ]
+    arguments: dict[str, Any] = {
+        "type_": "a",
+        "title": "t",
+        "message": "",
+        "data": "{}",
+        "priority": "normal",
+        "actor": None,
+        "resource_type": None,
+        "resource_id": None,
+        "group_key": None,
+        "expires_in": None,
+    }
+    for changes, field in wrong:
+        with pytest.raises(Invalid) as refused:
+            await STORE.create(database, ["u1"], **{**arguments, **changes})
+        assert refused.value.field == field
+
+
+async def test_the_bounds_themselves_pass(database: Database) -> None:
+    await database.fetchval(NOTIFY, ["日" * 255], "a" * 64, "é" * 200, "é" * 2000, "{}")
+
+
+async def test_changes_keep_updated_at(database: Database) -> None:
+    await database.fetchval(NOTIFY, *GOOD)
+    before = await database.fetchval("select updated_at from callboard.notification_recipients")
+    await STORE.mark_all_read(database, "u1")
+    assert await database.fetchval("select updated_at from callboard.notification_recipients") > before
+    await database.execute("update callboard.notifications set title = 'x', updated_at = '2000-01-01'")
+    assert await database.fetchval("select updated_at > '2020-01-01' from callboard.notifications")
+
+
+async def test_batches_that_overlap_in_any_order_do_not_deadlock(database: Database) -> None:
+    service = NotificationService(database, Outbox())
+    new = NewNotification(type="a", title="t", message="")
+    users = [f"u{number}" for number in range(50)]
+    orders = [users if number % 2 else users[::-1] for number in range(20)]
+    await asyncio.gather(*(service.create(order, new, actor=None) for order in orders))
+    assert await database.fetchval("select count(*) from callboard.notification_recipients") == 1000
+
+
+async def test_two_that_read_at_once_change_it_once_and_see_the_same(database: Database) -> None:
+    id_ = await database.fetchval(NOTIFY, *GOOD)
+    for _ in range(20):
+        await STORE.mark(database, "u1", id_, read=False)
+        await database.execute("delete from callboard.outbox")
+        marked = await asyncio.gather(*(STORE.mark(database, "u1", id_, read=True) for _ in range(4)))
+        assert len({one.payload for one in marked if one is not None}) == 1
+        assert sorted(one.changed for one in marked if one is not None) == [False, False, False, True]
+        assert await database.fetchval("select count(*) from callboard.outbox") == 1
+
+
+async def test_a_reader_that_waited_for_another_sees_its_change(database: Database) -> None:
+    id_ = await database.fetchval(NOTIFY, *GOOD)
+    async with database.transaction() as first:
+        mine = await STORE.mark(first, "u1", id_, read=True)
+        second = asyncio.create_task(STORE.mark(database, "u1", id_, read=True))
+        while not await database.fetchval("select count(*) from pg_locks where not granted"):
+            await asyncio.sleep(0)
+    theirs = await second
+    assert mine is not None
+    assert theirs is not None
+    assert (theirs.payload, theirs.changed) == (mine.payload, False)
+
+
+async def test_reading_all_leaves_what_commits_meanwhile_unread(database: Database) -> None:
+    await many(database, "u1", 2)
+    async with database.transaction() as late:
+        await late.fetchval(NOTIFY, *GOOD)
+        assert await STORE.mark_all_read(database, "u1") == 2
+    assert b'"count" : 1' in await STORE.unread_count(database, "u1")
+
+
+async def test_reading_all_twice_at_once_counts_each_once(database: Database) -> None:
+    await many(database, "u1", 200)
+    updated = await asyncio.gather(*(STORE.mark_all_read(database, "u1") for _ in range(4)))
+    assert sorted(updated) == [0, 0, 0, 200]
+    assert await database.fetchval("select count(*) from callboard.outbox where name = 'notification:updated'") == min(
+        200, READ_ALL_MESSAGES
+    )
+
+
+async def test_reading_very_many_tells_of_the_newest_oldest_first(database: Database) -> None:
+    await many(database, "u1", READ_ALL_MESSAGES + 10)
+    await database.execute("delete from callboard.outbox")
+    assert await STORE.mark_all_read(database, "u1") == READ_ALL_MESSAGES + 10
+    rows = await database.fetch("select payload::json ->> 'id' as id from callboard.outbox order by outbox.id")
+    newest = await database.fetch(
+        "select notification_id::text as id from callboard.notification_recipients "
+        "order by arrived_at desc, notification_id desc limit $1",
+        READ_ALL_MESSAGES,
+    )
+    assert [row["id"] for row in rows] == [row["id"] for row in newest][::-1]
+
+
+async def test_the_first_page_and_the_count_are_index_scans(database: Database) -> None:
+    await database.execute(
+        """
+        with made as (
+          insert into callboard.notifications (id, type, title, message, created_at)
+          select callboard.uuid_v7(), 'a', 't', '', now() from generate_series(1, 20000)
+          returning id
+        )
+        insert into callboard.notification_recipients (notification_id, user_id, arrived_at, read_at)
+        select id, 'u' || (row_number() over () % 4), now() - random() * interval '30 days',
+               case when random() < 0.9 then now() end
+        from made
+        """
+    )
+    await database.execute("analyze callboard.notifications")
+    await database.execute("analyze callboard.notification_recipients")
+    for read in (None, False):
+        plan = await _explain(database, _page(read), "'u1', null, null, 20, null")
+        index = "notification_recipients_list" if read is None else "notification_recipients_unread"
+        assert index in plan
+        assert "Seq Scan" not in plan.replace("Seq Scan on log_head", "")
+        # What is sorted is at most the page itself, above the limit.
+        assert "Sort" not in plan.split("Limit")[1]
+    plan = await _explain(database, UNREAD_COUNT, "'u1'")
+    assert "notification_recipients_unread" in plan
+    assert "Seq Scan" not in plan.replace("Seq Scan on log_head", "")
+
+
+async def _explain(database: Database, statement: str, arguments: str) -> str:
+    """The generic plan: the one that a prepared statement ends up with."""
+    async with database.transaction() as queries:
+        await queries.execute("set local plan_cache_mode = force_generic_plan")
+        types = "(text, timestamptz, uuid, integer, text)" if "$5" in statement else "(text)"
+        await queries.execute(f"prepare planned {types} as {statement}")
+        rows = await queries.fetch(f"explain (costs off) execute planned ({arguments})")
+        await queries.execute("deallocate planned")
+    return "\n".join(row[0] for row in rows)
