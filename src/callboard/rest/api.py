@@ -14,19 +14,16 @@ from litestar import Litestar, Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
-from litestar.types import ASGIApp, ControllerRouterHandler, Method, Receive, Scope, Send
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
-from callboard.errors import CallboardError
+from callboard.errors import CallboardError, NotFound
 from callboard.rest.cors import Cors
 from callboard.rest.docs import DOCS_HEADERS, DOCS_PAGE
-from callboard.rest.endpoint import Call, Endpoint, Path, Verifier
+from callboard.rest.endpoint import Call, Endpoint, Path, Verifier, not_allowed
 from callboard.rest.openapi import document
 from callboard.rest.problem import answer_to
 
 PREFIX = "/api/v1"
-
-# Which of them a path really has is ours to say, in our own words.
-_METHODS: list[Method] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
 def create_api(
@@ -88,7 +85,7 @@ def _route(path: str, application: Path) -> ASGIRouteHandler | HTTPRouteHandler:
         return handle
 
     if "{" in path:
-        return HTTPRouteHandler(path, http_method=_METHODS, status_code=200)(choose)
+        return HTTPRouteHandler(path, http_method=application.methods, status_code=200)(choose)
     return ASGIRouteHandler(path, copy_scope=False)(handle)
 
 
@@ -111,19 +108,26 @@ def _constant(
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """What Litestar refuses by itself, and what fails in `litestar_handlers`."""
+    allow = None
     if isinstance(error, HTTPException) and error.status_code != 500:
-        # Litestar says "Not Found" or less; its own sentence may repeat what the client sent.
-        codes = {404: "not_found", 405: "method_not_allowed"}
-        translated = CallboardError(
-            f"There is nothing at {request.scope['path']}" if error.status_code == 404 else error.detail,
-            code=codes.get(error.status_code, "malformed"),
-        )
-        translated.status = error.status_code
-        error = translated
+        allow = (error.headers or {}).get("allow")
+        error = _translated(error, request.method, request.scope["path"])
     status, headers, body = answer_to(error, request.method, request.scope["path"])
+    if allow is not None:
+        headers.append((b"allow", allow.encode()))
     return Response(
         body,
         status_code=status,
         media_type="application/problem+json",
         headers={name.decode(): value.decode() for name, value in headers if not name.startswith(b"content-")},
     )
+
+
+def _translated(error: HTTPException, method: str, path: str) -> CallboardError:
+    if error.status_code == 404:
+        return NotFound(f"There is nothing at {path}")
+    if error.status_code == 405:
+        return not_allowed(method)
+    translated = CallboardError(error.detail, code="malformed")
+    translated.status = error.status_code
+    return translated

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPScope, Method, Receive, Send
 
 from callboard.auth.principal import Principal
 from callboard.auth.tokens import bearer_token
@@ -96,8 +96,9 @@ class Path:
         self._operations: dict[str, _Operation] = {
             endpoint.method: _Operation(endpoint, verifier) for endpoint in endpoints
         }
-        methods = {*self._operations, "OPTIONS"} | ({"HEAD"} if "GET" in self._operations else set())
-        self._allow = ", ".join(sorted(methods)).encode()
+        head: list[Method] = ["HEAD"] if "GET" in self._operations else []
+        self.methods: list[Method] = [*(endpoint.method for endpoint in endpoints), *head, "OPTIONS"]
+        self._allow = ", ".join(sorted(self.methods)).encode()
         self._cors = cors
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
@@ -116,7 +117,7 @@ class Path:
             else:
                 operation = self._operations.get("GET" if method == "HEAD" else method)
                 if operation is None:
-                    raise _not_allowed(method)
+                    raise not_allowed(method)
                 status, headers, body = await operation.run(scope, receive, authorization, length)
         except Exception as error:
             status, headers, body = answer_to(error, method, scope["path"])
@@ -183,7 +184,8 @@ def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
         raise invalid(problem) from None
 
 
-def _not_allowed(method: str) -> CallboardError:
+def not_allowed(method: str) -> CallboardError:
+    """The error for a method that a path does not have: 405, which no other layer knows."""
     error = CallboardError(f"{method} is not a method of this path", code="method_not_allowed")
     error.status = 405
     return error

@@ -26,7 +26,17 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The query parameters of every list."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=100, description="Items on a page")] = 20
-    cursor: Annotated[str, msgspec.Meta(description="`next_cursor` of the page before")] | None = None
+    cursor: (
+        Annotated[
+            str,
+            # In the document only: a wrong cursor is malformed (400), not a wrong value.
+            msgspec.Meta(
+                description="`next_cursor` of the page before",
+                extra_json_schema={"pattern": "^[A-Za-z0-9_-]{32}$"},
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Place(NamedTuple):

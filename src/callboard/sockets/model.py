@@ -26,7 +26,7 @@ class Broadcast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         msgspec.Raw,
         Meta(extra_json_schema={"type": "object", "description": "At most 64 KiB of JSON"}),
     ]
-    namespace: Annotated[str, Meta(min_length=1, max_length=100)] = "/feed"
+    namespace: Annotated[str, Meta(pattern="^/", max_length=100)] = "/feed"
 
 
 def check_event(name: str) -> None:

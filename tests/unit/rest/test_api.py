@@ -161,6 +161,10 @@ async def test_a_wrong_method_is_a_problem_that_says_which_are_right(client: htt
     response = await client.put("/api/v1/things", headers=bearer("u1"))
     problem_of(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    for method in ("PUT", "QUERY"):
+        response = await client.request(method, "/api/v1/things/5", headers=bearer("u1"))
+        problem_of(response, 405, "method_not_allowed")
+        assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "DELETE", "OPTIONS"}
 
 
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
