@@ -203,8 +203,8 @@ class Connection:
 
     def check(self) -> None:
         """Apply a deadline that has passed without waiting for the wheel."""
-        if not self.closed and self.session.due(self._engine.clock.monotonic()) is Due.TIMEOUT:
-            self.close(Reason.PING_TIMEOUT)
+        if not self.closed:
+            self.on_due(self._engine.clock.monotonic())
 
     def close(self, reason: Reason) -> None:
         """End the session from this side, or because its transport is gone. Twice does nothing."""
