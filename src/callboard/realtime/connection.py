@@ -144,7 +144,9 @@ class Connection:
     # Inbound
 
     def receive(self, message: str | bytes) -> None:
-        """Take one WebSocket message of this session. A broken rule ends the connection."""
+        """Take one WebSocket message of this session. A broken rule ends it; after its end nothing is taken."""
+        if self.closed:
+            return
         try:
             if isinstance(message, bytes):
                 self._take(Packet(PacketType.MESSAGE, message))
