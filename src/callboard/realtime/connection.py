@@ -71,6 +71,7 @@ class Connection:
         "_held",
         "_pending",
         "_queued",
+        "_standing_by",
         "address",
         "paused",
         "receiver",
@@ -90,6 +91,7 @@ class Connection:
         self._pending: list[Outgoing] = []
         self._queued = False
         self._held: dict[str, Outgoing] | None = None
+        self._standing_by: tuple[Sink, float] | None = None
 
     @property
     def closed(self) -> bool:
@@ -173,7 +175,24 @@ class Connection:
         elif self.closed:
             self._end(Reason.CLIENT)
 
-    # Life
+    # Change of transport
+
+    def stand_by(self, sink: Sink) -> bool:
+        """Let a WebSocket stand by to take the session over; whether it may.
+
+        One at a time, for `upgrade_timeout` seconds and not beyond the session's own end.
+        """
+        if self.session.state is not State.POLLING or self._standing_by is not None:
+            return False
+        self._standing_by = sink, self._engine.clock.monotonic() + self._engine.options.upgrade_timeout
+        self._engine.reschedule(self)
+        return True
+
+    def abandon(self, sink: Sink) -> None:
+        """A WebSocket that may have stood by has gone: the session stays where it is."""
+        if self._standing_by is not None and self._standing_by[0] is sink:
+            self._standing_by = None
+            self.session.abandon_probe()
 
     def begin_upgrade(self) -> None:
         """A WebSocket has probed: a held poll ends now, so that the client can switch."""
@@ -181,7 +200,7 @@ class Connection:
 
     def finish_upgrade(self, sink: Sink) -> None:
         """The session is on `sink` from here; nothing is lost or reordered."""
-        previous, self.sink = self.sink, sink
+        previous, self.sink, self._standing_by = self.sink, sink, None
         batch = previous.drain() + self._pending
         self._pending = []
         self.resume()
@@ -190,8 +209,10 @@ class Connection:
             sink.write(batch)
         self._engine.count_transport(previous.name, sink.name)
 
+    # Life
+
     def on_due(self, now: float) -> float | None:
-        """Heartbeat and the receiver's deadlines, by the engine's wheel."""
+        """Heartbeat, the upgrade's and the receiver's deadlines, by the engine's wheel."""
         due = self.session.due(now)
         if due is Due.TIMEOUT:
             self.close(Reason.PING_TIMEOUT)
@@ -201,7 +222,18 @@ class Connection:
         after = None if self.receiver is None else self.receiver.on_due(now)
         if self.closed:
             return None
-        return self.session.deadline if after is None else min(after, self.session.deadline)
+        deadlines = (self.session.deadline, after, self._upgrade_due(now))
+        return min(deadline for deadline in deadlines if deadline is not None)
+
+    def _upgrade_due(self, now: float) -> float | None:
+        if self._standing_by is None:
+            return None
+        sink, by = self._standing_by
+        if now < by:
+            return by
+        self.abandon(sink)
+        sink.close(Reason.PROTOCOL)
+        return None
 
     def check(self) -> None:
         """Apply a deadline that has passed without waiting for the wheel."""
@@ -220,6 +252,9 @@ class Connection:
             self.sink.write(batch)
         self._held = None
         self.sink.close(reason)
+        if self._standing_by is not None:
+            (sink, _), self._standing_by = self._standing_by, None
+            sink.close(reason)
         self._engine.forget(self, reason)
         if self.receiver is not None:
             receiver, self.receiver = self.receiver, None

@@ -29,6 +29,7 @@ class EngineOptions:
     max_connections: int = 500
     max_unsent: int = 1 << 20
     max_held: int = 256
+    upgrade_timeout: float = 10.0
 
 
 class Engine:
@@ -73,6 +74,12 @@ class Engine:
         if not self._dirty:
             asyncio.get_running_loop().call_soon(self._flush)
         self._dirty.append(connection)
+
+    def reschedule(self, connection: Connection) -> None:
+        """A deadline of the connection's may now be earlier than the wheel knows."""
+        at = connection.on_due(self.clock.monotonic())
+        if at is not None:
+            self._wheel.reschedule(connection, at)
 
     def forget(self, connection: Connection, reason: Reason) -> None:
         """The connection has ended."""

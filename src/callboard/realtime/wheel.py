@@ -10,7 +10,6 @@ from typing import Protocol
 
 from callboard.clock import Clock
 
-
 NOWHERE = -1
 
 

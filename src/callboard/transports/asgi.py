@@ -16,7 +16,6 @@ from callboard.transports.asgi_types import Message, Receive, Scope, Send
 from callboard.transports.handshake import Policy, Refusal, Request, admit
 from callboard.wire.engineio import PROBE_ANSWER, Outgoing
 from callboard.wire.frames import CloseCode
-from callboard.wire.session import State
 
 
 class AsgiSink:
@@ -88,7 +87,7 @@ class AsgiWebSocket:
         sink = AsgiSink()
         if connection is None:
             sink.connection = self._engine.open(sink, self._policy.address(request))
-        elif connection.session.state is not State.POLLING:
+        elif not connection.stand_by(sink):
             await send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
             return
         await self._serve(sink, connection, receive, send)
@@ -102,7 +101,7 @@ class AsgiWebSocket:
             if sink.connection is not None:
                 sink.connection.close(Reason.TRANSPORT)
             elif probed is not None:
-                probed.session.abandon_probe()
+                probed.abandon(sink)
             pump.cancel()
             reader.cancel()
             await asyncio.gather(pump, reader, return_exceptions=True)

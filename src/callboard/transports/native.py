@@ -34,7 +34,6 @@ from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.wire.engineio import PROBE_ANSWER, Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
-from callboard.wire.session import State
 
 READ_BUFFER = 2048
 CLOSING_TIME = 5.0
@@ -89,7 +88,7 @@ class NativeSink(WSListener):
         self._write = transport.underlying_transport.write
         if self._opened_by is None:
             self.connection = self._engine.open(self, self.address)
-        elif self._opened_by.session.state is not State.POLLING:
+        elif not self._opened_by.stand_by(self):
             self._end(CloseCode.POLICY_VIOLATION, "the session has a WebSocket", Reason.PROTOCOL)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -109,7 +108,7 @@ class NativeSink(WSListener):
         if self.connection is not None:
             self.connection.close(Reason.TRANSPORT)
         elif self._opened_by is not None:
-            self._opened_by.session.abandon_probe()
+            self._opened_by.abandon(self)
         self.connection = self._opened_by = None
 
     def pause_writing(self) -> None:
