@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from callboard import telemetry
 from callboard.errors import ProtocolError
 from callboard.wire import engineio
 from callboard.wire.engineio import Outgoing, Packet, PacketType
@@ -30,6 +31,8 @@ class Reason(StrEnum):
     FLOOD = "too many messages"
     STOPPING = "server stopping"
     ADMIN = "disconnected by an admin"
+    UNAVAILABLE = "unavailable"
+    FAILED = "server failure"
 
 
 class Sink(Protocol):
@@ -110,9 +113,10 @@ class Connection:
     def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
         """Queue a message that may be lost.
 
-        While the peer does not read, only the newest of each key is kept, and one without a key is dropped.
+        While the transport cannot send, only the newest of each key is kept, and one without a key joins what
+        waits as long as that is little.
         """
-        if not self.paused:
+        if not self.paused or (key is None and self.sink.unsent() < self._engine.options.max_unsent_volatile):
             self.send(outgoing)
         elif key is not None:
             if self._held is None:
@@ -154,8 +158,8 @@ class Connection:
                 self._take(Packet(PacketType.MESSAGE, message))
             else:
                 self._take(engineio.decode_packet(message))
-        except ProtocolError:
-            self.close(Reason.PROTOCOL)
+        except ProtocolError as error:
+            self.refuse(error)
 
     def receive_payload(self, body: bytes) -> None:
         """Take the body of a long-polling POST. Raises ProtocolError after ending the connection."""
@@ -163,9 +167,15 @@ class Connection:
             for packet in engineio.decode_payload(body):
                 if not self.closed:
                     self._take(packet)
-        except ProtocolError:
-            self.close(Reason.PROTOCOL)
+        except ProtocolError as error:
+            self.refuse(error)
             raise
+
+    def refuse(self, error: ProtocolError) -> None:
+        """End the session because the client broke a rule; the one place that logs it."""
+        telemetry.log.info("socket.refused", code=error.code, address=self.address, reason=error.message)
+        telemetry.REFUSED.labels(error.code).inc()
+        self.close(Reason.PROTOCOL)
 
     def _take(self, packet: Packet) -> None:
         data = self.session.receive(packet, self._engine.clock.monotonic())

@@ -46,6 +46,8 @@ _CLOSE_CODES = {
     Reason.PROTOCOL: CloseCode.PROTOCOL_ERROR,
     Reason.STOPPING: CloseCode.GOING_AWAY,
     Reason.SLOW: CloseCode.TRY_AGAIN_LATER,
+    Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
+    Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }
 _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 
