@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from callboard.realtime.connection import Connection
 
 
+INTERNAL = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
+
+
 class Member:
     """One connection in one namespace."""
 
@@ -97,7 +100,7 @@ class Namespace:
             return [{"error": {"code": error.code, "message": error.message}}]
         except Exception as error:  # a defect in a handler must not take the connection or the node with it
             telemetry.log.exception("socket.handler_failed", namespace=self.name, name=name, reason=repr(error))
-            return [{"error": {"code": "internal", "message": "the server failed to handle this message"}}]
+            return [INTERNAL]
 
     async def _handle(self, member: Member, name: str, args: list[Any]) -> dict[str, object]:
         handler = self._handlers.get(name)
