@@ -101,7 +101,12 @@ class Node:
     def left(self, member: Member) -> None:
         """A member has left."""
         for callback in self._on_left:
-            callback(member)
+            try:
+                callback(member)
+            except Exception as error:  # the rest of the connection must still be taken down
+                telemetry.log.exception(
+                    "socket.handler_failed", namespace=member.namespace.name, name="disconnect", reason=repr(error)
+                )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a client's work; the node owns the task."""
