@@ -151,7 +151,7 @@ def request_from(scope: Scope) -> Request:
         query=scope["query_string"].decode("latin-1"),
         headers=cors.headers_of(scope["headers"]),
         peer=client[0] if client else "",
-        scheme=scope["scheme"],
+        scheme=scope.get("scheme", "http"),
     )
 
 
@@ -193,9 +193,9 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        parts.append(message["body"])
+        parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
             return None
-        if not message["more_body"]:
+        if not message.get("more_body", False):
             return b"".join(parts)
