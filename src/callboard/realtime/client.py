@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from callboard import ids, telemetry
 from callboard.errors import CallboardError, ProtocolError, Unavailable
 from callboard.realtime.connection import Connection, Reason
-from callboard.realtime.namespace import Member, Namespace
+from callboard.realtime.namespace import INTERNAL, Member, Namespace
 from callboard.wire import socketio
+from callboard.wire.engineio import Outgoing
 from callboard.wire.socketio import Decoder, Packet, PacketType
 
 if TYPE_CHECKING:
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
 class Client:
     """The receiver of a connection's messages."""
 
-    __slots__ = ("_connect_by", "_connection", "_decoder", "_greeted", "_inbox", "_members", "_node", "_working")
+    __slots__ = (
+        "_backlog",
+        "_connect_by",
+        "_connection",
+        "_decoder",
+        "_greeted",
+        "_inbox",
+        "_members",
+        "_node",
+        "_received",
+        "_working",
+    )
 
     def __init__(self, node: Node, connection: Connection, connect_by: float) -> None:
         self._node = node
@@ -31,22 +43,23 @@ class Client:
         self._members: dict[str, Member] = {}
         self._connect_by: float | None = connect_by
         self._greeted = False
-        self._inbox: list[Packet] | None = None
+        self._inbox: list[tuple[Packet, int]] | None = None
+        self._received = 0
+        self._backlog = 0
         self._working = False
 
     def on_message(self, data: str | bytes) -> None:
         """Decode, and queue for the worker what makes a packet."""
         packet = self._decoder.feed(data)
+        self._received += len(data)
         if packet is None:
-            return
-        if packet.type is PacketType.DISCONNECT:
-            self._leave(packet.namespace)
             return
         if packet.type is PacketType.CONNECT:
             self._greeted = True
         elif not self._greeted:
             raise ProtocolError("the first packet must be CONNECT")
-        self._queue(packet)
+        size, self._received = self._received, 0
+        self._queue(packet, size)
 
     def on_due(self, now: float) -> float | None:
         """Close a connection that has joined no namespace in time."""
@@ -60,11 +73,12 @@ class Client:
         for name in list(self._members):
             self._leave(name)
 
-    def _queue(self, packet: Packet) -> None:
+    def _queue(self, packet: Packet, size: int) -> None:
         if self._inbox is None:
             self._inbox = []
-        self._inbox.append(packet)
-        if len(self._inbox) > self._node.max_inbox:
+        self._inbox.append((packet, size))
+        self._backlog += size
+        if len(self._inbox) > self._node.max_inbox or self._backlog > self._node.max_inbox_bytes:
             self._connection.close(Reason.FLOOD)
         elif not self._working:
             self._working = True
@@ -74,14 +88,24 @@ class Client:
         """Handle what is queued, in order, then end: there is no task while there is nothing to do."""
         try:
             while self._inbox:
-                await self._handle(self._inbox.pop(0))
+                packet, size = self._inbox.pop(0)
+                await self._handle(packet)
+                self._backlog -= size
+        except Exception:
+            # What is queued behind it is lost: the end of the connection says so. The node logs the error.
+            self._connection.close(Reason.FAILED)
+            raise
         finally:
             self._inbox = None
+            self._backlog = 0
             self._working = False
 
     async def _handle(self, packet: Packet) -> None:
         if packet.type is PacketType.CONNECT:
             await self._connect(packet)
+            return
+        if packet.type is PacketType.DISCONNECT:
+            self._leave(packet.namespace)
             return
         member = self._members.get(packet.namespace)
         # A message may cross the server's own DISCONNECT on the way: it is dropped, as by any Socket.IO server.
@@ -92,15 +116,25 @@ class Client:
         name, *args = packet.data
         answer = await member.namespace.receive(member, name, args)
         if packet.id is not None and not self._connection.closed:
-            self._connection.send(socketio.encode_args(PacketType.ACK, packet.namespace, answer, packet.id))
+            self._connection.send(self._ack(member, name, packet.id, answer))
+
+    def _ack(self, member: Member, name: str, packet_id: int, answer: list[Any]) -> Outgoing:
+        try:
+            return socketio.encode_args(PacketType.ACK, member.namespace.name, answer, packet_id)
+        except (TypeError, ValueError, RecursionError) as error:  # what the handler returned is not JSON
+            telemetry.log.exception(
+                "socket.handler_failed", namespace=member.namespace.name, name=name, reason=repr(error)
+            )
+            return socketio.encode_args(PacketType.ACK, member.namespace.name, [INTERNAL], packet_id)
 
     async def _connect(self, packet: Packet) -> None:
         name, auth = packet.namespace, packet.data or {}
         namespace = self._node.find(name)
         if namespace is None:
+            self._log_refusal("invalid_namespace", f"there is no namespace {name!r}")
             self._refuse(name, "Invalid namespace")
         elif name in self._members:
-            self._connection.close(Reason.PROTOCOL)
+            self._connection.refuse(ProtocolError("CONNECT to a namespace that is joined"))
         else:
             await self._join(namespace, auth)
 
@@ -108,15 +142,14 @@ class Client:
         try:
             principal = await self._node.authenticate(auth)
             namespace.admit(principal)
-        except Unavailable:
-            # The stock client gives up after CONNECT_ERROR, and comes back after a closed transport.
+        except Unavailable as error:
+            # It will pass: the stock client comes back when its transport ends, and not after CONNECT_ERROR.
+            self._log_refusal(error.code, error.message)
             self._connection.close(Reason.UNAVAILABLE)
             return
         except CallboardError as error:
-            address, code = self._connection.address, error.code
-            telemetry.log.info("socket.refused", code=code, address=address, reason=error.message)
-            telemetry.REFUSED.labels(code).inc()
-            self._refuse(namespace.name, error.message, {"code": code})
+            self._log_refusal(error.code, error.message)
+            self._refuse(namespace.name, error.message, {"code": error.code})
             return
         if self._connection.closed:
             return
@@ -127,6 +160,10 @@ class Client:
         member.join(*namespace.rooms_of(principal))
         self._connection.send(socketio.encode_connect(namespace.name, member.sid))
         namespace.connected(member, auth)
+
+    def _log_refusal(self, code: str, reason: str) -> None:
+        telemetry.log.info("socket.refused", code=code, address=self._connection.address, reason=reason)
+        telemetry.REFUSED.labels(code).inc()
 
     def _refuse(self, name: str, message: str, data: dict[str, Any] | None = None) -> None:
         self._connection.send(socketio.encode_connect_error(name, message, data))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from callboard import telemetry
 from callboard.errors import ProtocolError
 from callboard.wire import engineio
 from callboard.wire.engineio import Outgoing, Packet, PacketType
@@ -30,7 +31,8 @@ class Reason(StrEnum):
     FLOOD = "too many messages"
     STOPPING = "server stopping"
     ADMIN = "disconnected by an admin"
-    UNAVAILABLE = "cannot authenticate just now"
+    UNAVAILABLE = "unavailable"
+    FAILED = "server failure"
 
 
 class Sink(Protocol):
@@ -72,6 +74,7 @@ class Connection:
         "_held",
         "_pending",
         "_queued",
+        "_standing_by",
         "address",
         "paused",
         "receiver",
@@ -91,6 +94,7 @@ class Connection:
         self._pending: list[Outgoing] = []
         self._queued = False
         self._held: dict[str, Outgoing] | None = None
+        self._standing_by: tuple[Sink, float] | None = None
 
     @property
     def closed(self) -> bool:
@@ -109,9 +113,10 @@ class Connection:
     def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
         """Queue a message that may be lost.
 
-        While the peer does not read, only the newest of each key is kept, and one without a key is dropped.
+        While the transport cannot send, only the newest of each key is kept, and one without a key joins what
+        waits as long as that is little.
         """
-        if not self.paused:
+        if not self.paused or (key is None and self.sink.unsent() < self._engine.options.max_unsent_volatile):
             self.send(outgoing)
         elif key is not None:
             if self._held is None:
@@ -145,14 +150,16 @@ class Connection:
     # Inbound
 
     def receive(self, message: str | bytes) -> None:
-        """Take one WebSocket message of this session. A broken rule ends the connection."""
+        """Take one WebSocket message of this session. A broken rule ends it; after its end nothing is taken."""
+        if self.closed:
+            return
         try:
             if isinstance(message, bytes):
                 self._take(Packet(PacketType.MESSAGE, message))
             else:
                 self._take(engineio.decode_packet(message))
-        except ProtocolError:
-            self.close(Reason.PROTOCOL)
+        except ProtocolError as error:
+            self.refuse(error)
 
     def receive_payload(self, body: bytes) -> None:
         """Take the body of a long-polling POST. Raises ProtocolError after ending the connection."""
@@ -160,9 +167,15 @@ class Connection:
             for packet in engineio.decode_payload(body):
                 if not self.closed:
                     self._take(packet)
-        except ProtocolError:
-            self.close(Reason.PROTOCOL)
+        except ProtocolError as error:
+            self.refuse(error)
             raise
+
+    def refuse(self, error: ProtocolError) -> None:
+        """End the session because the client broke a rule; the one place that logs it."""
+        telemetry.log.info("socket.refused", code=error.code, address=self.address, reason=error.message)
+        telemetry.REFUSED.labels(error.code).inc()
+        self.close(Reason.PROTOCOL)
 
     def _take(self, packet: Packet) -> None:
         data = self.session.receive(packet, self._engine.clock.monotonic())
@@ -172,7 +185,24 @@ class Connection:
         elif self.closed:
             self._end(Reason.CLIENT)
 
-    # Life
+    # Change of transport
+
+    def stand_by(self, sink: Sink) -> bool:
+        """Let a WebSocket stand by to take the session over; whether it may.
+
+        One at a time, for `upgrade_timeout` seconds and not beyond the session's own end.
+        """
+        if self.session.state is not State.POLLING or self._standing_by is not None:
+            return False
+        self._standing_by = sink, self._engine.clock.monotonic() + self._engine.options.upgrade_timeout
+        self._engine.reschedule(self)
+        return True
+
+    def abandon(self, sink: Sink) -> None:
+        """A WebSocket that may have stood by has gone: the session stays where it is."""
+        if self._standing_by is not None and self._standing_by[0] is sink:
+            self._standing_by = None
+            self.session.abandon_probe()
 
     def begin_upgrade(self) -> None:
         """A WebSocket has probed: a held poll ends now, so that the client can switch."""
@@ -180,7 +210,7 @@ class Connection:
 
     def finish_upgrade(self, sink: Sink) -> None:
         """The session is on `sink` from here; nothing is lost or reordered."""
-        previous, self.sink = self.sink, sink
+        previous, self.sink, self._standing_by = self.sink, sink, None
         batch = previous.drain() + self._pending
         self._pending = []
         self.resume()
@@ -189,8 +219,10 @@ class Connection:
             sink.write(batch)
         self._engine.count_transport(previous.name, sink.name)
 
+    # Life
+
     def on_due(self, now: float) -> float | None:
-        """Heartbeat and the receiver's deadlines, by the engine's wheel."""
+        """Heartbeat, the upgrade's and the receiver's deadlines, by the engine's wheel."""
         due = self.session.due(now)
         if due is Due.TIMEOUT:
             self.close(Reason.PING_TIMEOUT)
@@ -200,12 +232,23 @@ class Connection:
         after = None if self.receiver is None else self.receiver.on_due(now)
         if self.closed:
             return None
-        return self.session.deadline if after is None else min(after, self.session.deadline)
+        deadlines = (self.session.deadline, after, self._upgrade_due(now))
+        return min(deadline for deadline in deadlines if deadline is not None)
+
+    def _upgrade_due(self, now: float) -> float | None:
+        if self._standing_by is None:
+            return None
+        sink, by = self._standing_by
+        if now < by:
+            return by
+        self.abandon(sink)
+        sink.close(Reason.PROTOCOL)
+        return None
 
     def check(self) -> None:
         """Apply a deadline that has passed without waiting for the wheel."""
-        if not self.closed and self.session.due(self._engine.clock.monotonic()) is Due.TIMEOUT:
-            self.close(Reason.PING_TIMEOUT)
+        if not self.closed:
+            self.on_due(self._engine.clock.monotonic())
 
     def close(self, reason: Reason) -> None:
         """End the session from this side, or because its transport is gone. Twice does nothing."""
@@ -219,6 +262,9 @@ class Connection:
             self.sink.write(batch)
         self._held = None
         self.sink.close(reason)
+        if self._standing_by is not None:
+            (sink, _), self._standing_by = self._standing_by, None
+            sink.close(reason)
         self._engine.forget(self, reason)
         if self.receiver is not None:
             receiver, self.receiver = self.receiver, None

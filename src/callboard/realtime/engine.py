@@ -28,7 +28,9 @@ class EngineOptions:
     max_payload: int = 1_000_000
     max_connections: int = 500
     max_unsent: int = 1 << 20
+    max_unsent_volatile: int = 1 << 16
     max_held: int = 256
+    upgrade_timeout: float = 10.0
 
 
 class Engine:
@@ -74,6 +76,12 @@ class Engine:
             asyncio.get_running_loop().call_soon(self._flush)
         self._dirty.append(connection)
 
+    def reschedule(self, connection: Connection) -> None:
+        """A deadline of the connection's may now be earlier than the wheel knows."""
+        at = connection.on_due(self.clock.monotonic())
+        if at is not None:
+            self._wheel.reschedule(connection, at)
+
     def forget(self, connection: Connection, reason: Reason) -> None:
         """The connection has ended."""
         if self.connections.pop(connection.session.sid, None) is not None:
@@ -95,7 +103,11 @@ class Engine:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
-            connection.flush()
+            try:
+                connection.flush()
+            except Exception as error:  # a defect in one transport must not keep the others from writing
+                telemetry.log.exception("task.failed", task="flush", reason=repr(error))
+                connection.close(Reason.FAILED)
 
     def _open_packet(self, sid: str, upgrades: tuple[str, ...]) -> Outgoing:
         options = self.options

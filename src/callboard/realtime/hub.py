@@ -23,6 +23,9 @@ class Hub(Generic[M]):
     def __len__(self) -> int:
         return len(self._everyone)
 
+    def __contains__(self, member: M) -> bool:
+        return member in self._everyone
+
     def add(self, member: M) -> None:
         """Let a member in, without rooms."""
         self._everyone.add(member)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from callboard.realtime.connection import Connection
 
 
+INTERNAL = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
+
+
 class Member:
     """One connection in one namespace."""
 
@@ -36,7 +39,9 @@ class Member:
         self.connection.send(socketio.encode_event(self.namespace.name, name, payload))
 
     def join(self, *rooms: str) -> None:
-        """Put this client into rooms."""
+        """Put this client into rooms, unless it has left meanwhile."""
+        if self not in self.namespace.hub:
+            return
         for room in rooms:
             self.rooms.add(room)
             self.namespace.hub.join(self, room)
@@ -87,7 +92,12 @@ class Namespace:
     def connected(self, member: Member, auth: dict[str, Any]) -> None:
         """A client has joined; `auth` is the payload of its CONNECT."""
         for callback in self._on_connect:
-            callback(member)
+            try:
+                callback(member)
+            except Exception as error:  # a defect in one slice must cost neither the others nor the client
+                telemetry.log.exception(
+                    "socket.handler_failed", namespace=self.name, name="connect", reason=repr(error)
+                )
 
     async def receive(self, member: Member, name: str, args: list[Any]) -> list[Any]:
         """Handle a message from a client; return the arguments of its acknowledgement."""
@@ -97,7 +107,7 @@ class Namespace:
             return [{"error": {"code": error.code, "message": error.message}}]
         except Exception as error:  # a defect in a handler must not take the connection or the node with it
             telemetry.log.exception("socket.handler_failed", namespace=self.name, name=name, reason=repr(error))
-            return [{"error": {"code": "internal", "message": "the server failed to handle this message"}}]
+            return [INTERNAL]
 
     async def _handle(self, member: Member, name: str, args: list[Any]) -> dict[str, object]:
         handler = self._handlers.get(name)

@@ -29,7 +29,12 @@ class Authenticator(Protocol):
 
 
 class Node:
-    """See the module. `connect_timeout`: seconds for a connection to join its first namespace."""
+    """See the module.
+
+    `connect_timeout`: seconds for a connection to join its first namespace. `max_inbox`, `max_inbox_bytes`: what may
+    wait of one client's packets while an earlier one is handled; the bytes count the one being handled, and are four
+    times `max_payload` if not given.
+    """
 
     def __init__(
         self,
@@ -39,10 +44,12 @@ class Node:
         *,
         connect_timeout: float = 10.0,
         max_inbox: int = 100,
+        max_inbox_bytes: int | None = None,
     ) -> None:
         self.options = options or EngineOptions()
         self.engine = Engine(self.options, clock, self._receive)
         self.max_inbox = max_inbox
+        self.max_inbox_bytes = 4 * self.options.max_payload if max_inbox_bytes is None else max_inbox_bytes
         self._authenticator = authenticator
         self._connect_timeout = connect_timeout
         self._namespaces: dict[str, Namespace] = {}
@@ -94,7 +101,12 @@ class Node:
     def left(self, member: Member) -> None:
         """A member has left."""
         for callback in self._on_left:
-            callback(member)
+            try:
+                callback(member)
+            except Exception as error:  # the rest of the connection must still be taken down
+                telemetry.log.exception(
+                    "socket.handler_failed", namespace=member.namespace.name, name="disconnect", reason=repr(error)
+                )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a client's work; the node owns the task."""

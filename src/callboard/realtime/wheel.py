@@ -10,9 +10,11 @@ from typing import Protocol
 
 from callboard.clock import Clock
 
+NOWHERE = -1
+
 
 class Timed(Protocol):
-    """Something with a deadline. Hashed by identity."""
+    """Something with a deadline. Hashed by identity. `slot` is the wheel's, and NOWHERE to begin with."""
 
     slot: int
 
@@ -21,7 +23,7 @@ class Timed(Protocol):
 
 
 class Wheel:
-    """Calls each scheduled thing within `resolution` seconds after its deadline.
+    """Calls each scheduled thing after its deadline, by twice `resolution` seconds at most while the loop is free.
 
     A thing stands in one bucket at a time. A deadline that moves later need not be told: the thing is asked at the
     old one and says the new one, so that a heartbeat costs nothing here.
@@ -49,6 +51,7 @@ class Wheel:
             bucket.discard(thing)
             if not bucket:
                 del self._buckets[thing.slot]
+        thing.slot = NOWHERE
 
     def reschedule(self, thing: Timed, at: float) -> None:
         """Move a deadline, earlier or later."""
@@ -56,16 +59,25 @@ class Wheel:
         self.schedule(thing, at)
 
     def advance(self) -> None:
-        """Call everything that is due by the clock's present time."""
+        """Call everything that is due by the clock's present time.
+
+        What a call removes or moves is not called any more; if one raises, the rest is called at the next turn.
+        """
         now = self._clock.monotonic()
         current = self._tick(now)
         due = [slot for slot in self._buckets if slot <= current]
         self._next = current + 1
         for slot in sorted(due):
-            for thing in self._buckets.pop(slot, ()):
-                after = thing.on_due(now)
-                if after is not None:
-                    self.schedule(thing, after)
+            bucket = self._buckets.get(slot)
+            while bucket:
+                self._call(bucket.pop(), now)
+            self._buckets.pop(slot, None)
+
+    def _call(self, thing: Timed, now: float) -> None:
+        thing.slot = NOWHERE
+        after = thing.on_due(now)
+        if after is not None:
+            self.reschedule(thing, after)
 
     def _turn(self) -> None:
         self._timer = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from callboard.errors import ProtocolError
+from callboard import telemetry
+from callboard.errors import ProtocolError, Unavailable
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports import cors
@@ -16,13 +17,12 @@ from callboard.transports.asgi_types import Message, Receive, Scope, Send
 from callboard.transports.handshake import Policy, Refusal, Request, admit
 from callboard.wire.engineio import PROBE_ANSWER, Outgoing
 from callboard.wire.frames import CloseCode
-from callboard.wire.session import State
 
 
 class AsgiSink:
     """Messages on their way to one ASGI WebSocket. Its connection is paused while any wait."""
 
-    __slots__ = ("_buffer", "_size", "_wake", "close_code", "connection")
+    __slots__ = ("_buffer", "_pump", "_size", "_wake", "close_code", "connection")
 
     name = "websocket"
 
@@ -32,6 +32,7 @@ class AsgiSink:
         self._buffer: list[Outgoing] = []
         self._size = 0
         self._wake = asyncio.Event()
+        self._pump: asyncio.Future[None] | None = None
 
     def write(self, batch: list[Outgoing]) -> None:
         self._buffer += batch
@@ -51,9 +52,16 @@ class AsgiSink:
             normal = reason in (Reason.CLIENT, Reason.TRANSPORT)
             self.close_code = CloseCode.NORMAL if normal else CloseCode.POLICY_VIOLATION
             self._wake.set()
+            if reason in (Reason.SLOW, Reason.PING_TIMEOUT) and self._pump is not None:
+                # The peer does not read: waiting for it to take what is unsent would wait for ever.
+                self._pump.cancel()
 
-    async def pump(self, send: Send) -> None:
-        """Send what is written until the sink is closed; then close the WebSocket."""
+    def start(self, send: Send) -> asyncio.Future[None]:
+        """Begin to send what is written, until the sink is closed; the future is done after that."""
+        self._pump = asyncio.ensure_future(self._send(send))
+        return self._pump
+
+    async def _send(self, send: Send) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -87,14 +95,19 @@ class AsgiWebSocket:
         await send({"type": "websocket.accept"})
         sink = AsgiSink()
         if connection is None:
+            try:
+                self._engine.admit()  # again: others may have come, or the end, while the handshake was answered
+            except Unavailable:
+                await send({"type": "websocket.close", "code": int(CloseCode.TRY_AGAIN_LATER)})
+                return
             sink.connection = self._engine.open(sink, self._policy.address(request))
-        elif connection.session.state is not State.POLLING:
+        elif not connection.stand_by(sink):
             await send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
             return
         await self._serve(sink, connection, receive, send)
 
     async def _serve(self, sink: AsgiSink, probed: Connection | None, receive: Receive, send: Send) -> None:
-        pump = asyncio.ensure_future(sink.pump(send))
+        pump = sink.start(send)
         reader = asyncio.ensure_future(self._read(sink, probed, receive))
         try:
             await asyncio.wait({pump, reader}, return_when=asyncio.FIRST_COMPLETED)
@@ -102,18 +115,31 @@ class AsgiWebSocket:
             if sink.connection is not None:
                 sink.connection.close(Reason.TRANSPORT)
             elif probed is not None:
-                probed.session.abandon_probe()
+                probed.abandon(sink)
             pump.cancel()
             reader.cancel()
-            await asyncio.gather(pump, reader, return_exceptions=True)
+            for result in await asyncio.gather(pump, reader, return_exceptions=True):
+                # OSError is how a server says that the client is gone.
+                if isinstance(result, Exception) and not isinstance(result, OSError):
+                    telemetry.log.error("task.failed", task="websocket", reason=repr(result), exc_info=result)
 
     async def _read(self, sink: AsgiSink, probed: Connection | None, receive: Receive) -> None:
         while (message := await receive())["type"] == "websocket.receive":
             data = _data(message)
-            if sink.connection is not None:
+            if sink.close_code is not None:
+                continue
+            if len(data) > self._engine.options.max_payload:
+                self._refuse_size(sink)
+            elif sink.connection is not None:
                 sink.connection.receive(data)
             elif probed is not None:
                 _probe(sink, probed, data)
+
+    def _refuse_size(self, sink: AsgiSink) -> None:
+        """The ASGI server's own bound may be wider. Characters are counted: a text may be up to thrice as long."""
+        if sink.connection is not None:
+            sink.connection.refuse(ProtocolError(f"the message is over {self._engine.options.max_payload} bytes"))
+        sink.close(Reason.PROTOCOL)
 
 
 def _probe(sink: AsgiSink, connection: Connection, data: str | bytes) -> None:
@@ -145,7 +171,7 @@ def _request(scope: Scope) -> Request:
         query=scope["query_string"].decode("latin-1"),
         headers=cors.headers_of(scope["headers"]),
         peer=client[0] if client else "",
-        scheme="https" if scope["scheme"] == "wss" else "http",
+        scheme="https" if scope.get("scheme") == "wss" else "http",
     )
 
 

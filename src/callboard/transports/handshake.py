@@ -83,13 +83,18 @@ class Policy:
         return origin == f"{self._scheme(request)}://{request.headers.get('host', '')}"
 
     def address(self, request: Request) -> str:
-        """The client's address: the last one in X-Forwarded-For that is not a trusted proxy's."""
+        """The client's address: the last one in X-Forwarded-For that is not a trusted proxy's.
+
+        The peer's own if the header holds something else than an address before that.
+        """
         if not self._trusts(request.peer):
             return request.peer
-        hops = [hop.strip() for hop in request.headers.get("x-forwarded-for", "").split(",") if hop.strip()]
-        for hop in reversed(hops):
-            if not self._trusts(hop):
-                return hop
+        for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+            address = _ip_address(hop.strip())
+            if address is None:
+                break
+            if not self._trusts(str(address)):
+                return str(address)
         return request.peer
 
     def _scheme(self, request: Request) -> str:
@@ -99,22 +104,42 @@ class Policy:
         return request.scheme
 
     def _trusts(self, peer: str) -> bool:
-        if not self._networks:
-            return False
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
+        address = _ip_address(peer) if self._networks else None
+        return address is not None and any(address in network for network in self._networks)
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address as peers and proxies write it: perhaps with a port, perhaps IPv4 inside of IPv6."""
+    bracketed = text.startswith("[")
+    if bracketed or text.count(":") == 1:
+        text = text[1:].partition("]")[0] if bracketed else text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def admit(engine: Engine, policy: Policy, request: Request, *, upgrade: bool) -> Connection | None:
     """Check a request: the session it names, or None if it may open one. Raises Refusal.
 
     `upgrade`: whether the request is a WebSocket's. A WebSocket that names a session gets it in whatever state;
-    the caller ends it if the session has no use for it.
+    the caller ends it if the session has no use for it. A refusal is logged here.
     """
-    query = parse_qs(request.query, keep_blank_values=True, max_num_fields=32)
+    try:
+        return _admit(engine, policy, request, upgrade)
+    except Refusal as refusal:
+        code = "unavailable" if refusal.status == 503 else refusal.code.name.lower()
+        telemetry.log.info("socket.refused", code=code, address=policy.address(request), reason=refusal.message)
+        telemetry.REFUSED.labels(code).inc()
+        raise
+
+
+def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> Connection | None:
+    try:
+        query = parse_qs(request.query, keep_blank_values=True, max_num_fields=32)
+    except ValueError:
+        raise Refusal(RefusalCode.BAD_REQUEST, "the query has too many fields") from None
     transport, sid = query.get("transport", [""])[0], query.get("sid", [None])[0]
     if transport not in ("polling", "websocket"):
         raise Refusal(RefusalCode.UNKNOWN_TRANSPORT, "Transport unknown")
@@ -147,5 +172,4 @@ def _admit_new(engine: Engine) -> None:
     try:
         engine.admit()
     except Unavailable as problem:
-        telemetry.REFUSED.labels(problem.code).inc()
         raise Refusal(RefusalCode.FORBIDDEN, problem.message, status=503, retry_after=problem.retry_after) from None

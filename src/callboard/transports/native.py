@@ -16,11 +16,9 @@ from typing import Any
 
 from picows import (
     WSAutoPingStrategy,
-    WSCloseCode,
     WSFrame,
     WSListener,
     WSMsgType,
-    WSProtocolError,
     WSTransport,
     WSUpgradeRequest,
     WSUpgradeResponse,
@@ -28,15 +26,16 @@ from picows import (
 )
 from picows.picows import WSProtocol
 
+from callboard import telemetry
 from callboard.errors import ProtocolError
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.wire.engineio import PROBE_ANSWER, Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
-from callboard.wire.session import State
 
 READ_BUFFER = 2048
+MAX_UNSENT_PONGS = 1 << 16
 CLOSING_TIME = 5.0
 
 _KEPT_HEADERS = frozenset(
@@ -47,6 +46,8 @@ _CLOSE_CODES = {
     Reason.PROTOCOL: CloseCode.PROTOCOL_ERROR,
     Reason.STOPPING: CloseCode.GOING_AWAY,
     Reason.SLOW: CloseCode.TRY_AGAIN_LATER,
+    Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
+    Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }
 _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 
@@ -89,27 +90,31 @@ class NativeSink(WSListener):
         self._write = transport.underlying_transport.write
         if self._opened_by is None:
             self.connection = self._engine.open(self, self.address)
-        elif self._opened_by.session.state is not State.POLLING:
+        elif not self._opened_by.stand_by(self):
             self._end(CloseCode.POLICY_VIOLATION, "the session has a WebSocket", Reason.PROTOCOL)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if transport.is_close_frame_sent:
+            return
         kind = frame.msg_type
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set")
-        if kind == WSMsgType.CLOSE:
-            self._on_close_frame(frame)
-        elif kind != WSMsgType.PONG and kind != WSMsgType.PING:
-            try:
+        try:
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                raise FrameError("a reserved bit is set")
+            if kind == WSMsgType.CLOSE:
+                self._on_close_frame(frame)
+            elif kind == WSMsgType.PING:
+                self._on_ping(transport, frame)
+            elif kind != WSMsgType.PONG:
                 self._on_data(int(kind), bool(frame.fin), frame.get_payload_as_bytes())
-            except FrameError as error:
-                raise WSProtocolError(error.close_code, error.message) from None
+        except FrameError as error:
+            self._fail(error)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._write = _write_nothing
         if self.connection is not None:
             self.connection.close(Reason.TRANSPORT)
         elif self._opened_by is not None:
-            self._opened_by.session.abandon_probe()
+            self._opened_by.abandon(self)
         self.connection = self._opened_by = None
 
     def pause_writing(self) -> None:
@@ -121,6 +126,16 @@ class NativeSink(WSListener):
             self.connection.resume()
 
     # Frames
+
+    def _on_ping(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Not left to picows: it answers a peer that only sends, and never reads, without end."""
+        if self.unsent() < MAX_UNSENT_PONGS:
+            transport.send_pong(frame.get_payload_as_bytes())
+
+    def _fail(self, error: FrameError) -> None:
+        self._end(error.close_code, error.message, Reason.PROTOCOL)
+        if self.connection is not None:
+            self.connection.refuse(error)
 
     def _on_data(self, opcode: int, fin: bool, data: bytes) -> None:
         assembler = self._assembler
@@ -156,7 +171,7 @@ class NativeSink(WSListener):
     def _on_close_frame(self, frame: WSFrame) -> None:
         code = int(frame.get_close_code())
         if frame.payload_size >= 2 and (code in _NOT_ON_THE_WIRE or code >= 5000):
-            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, "invalid close code")
+            raise FrameError("invalid close code")
         self._end(CloseCode.NORMAL if frame.payload_size < 2 else code, "", Reason.TRANSPORT)
         if self.connection is not None:
             self.connection.close(Reason.TRANSPORT)
@@ -164,12 +179,14 @@ class NativeSink(WSListener):
     def _end(self, code: int, text: str, reason: Reason) -> None:
         """Send a close frame and end the TCP connection, once."""
         transport = self._transport
-        if transport is None or transport.is_disconnected or transport.is_close_frame_sent:
+        if transport is None or transport.is_disconnected:
             return
         self._write = _write_nothing
         if reason in (Reason.SLOW, Reason.PING_TIMEOUT):
             # The peer does not read: waiting for it to take what is buffered would wait for ever.
             transport.disconnect(False)
+            return
+        if transport.is_close_frame_sent:
             return
         transport.send_close(code, text)
         transport.disconnect()
@@ -177,8 +194,8 @@ class NativeSink(WSListener):
             asyncio.get_running_loop().call_later(CLOSING_TIME, transport.underlying_transport.abort)
 
 
-class _Silent:
-    """picows' logger. What happens to a connection is logged once, by us."""
+class _Quiet:
+    """picows' logger. It lets through what only picows knows: broken frames, and defects of ours that it caught."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is logging's
         return False
@@ -186,10 +203,20 @@ class _Silent:
     def _nothing(self, *args: object, **kwargs: object) -> None:
         pass
 
-    debug = info = warning = error = exception = log = _nothing
+    debug = info = warning = log = _nothing
+
+    def error(self, text: str, *args: object) -> None:
+        if not text.startswith("WS parser"):
+            self.exception(text, *args)
+            return
+        telemetry.log.info("socket.refused", code=ProtocolError.code, address=None, reason=text % args)
+        telemetry.REFUSED.labels(ProtocolError.code).inc()
+
+    def exception(self, text: str, *args: object) -> None:
+        telemetry.log.exception("task.failed", task="websocket", reason=text % args)
 
 
-_SILENT = _Silent()
+_QUIET = _Quiet()
 
 
 def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProtocol]:
@@ -205,14 +232,14 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
                 ws_path=None,
                 is_client_side=False,
                 ws_listener_factory=self._accept,
-                logger=_SILENT,
+                logger=_QUIET,
                 disconnect_on_exception=True,
                 websocket_handshake_timeout=None,
                 enable_auto_ping=False,
                 auto_ping_idle_timeout=0,
                 auto_ping_reply_timeout=0,
                 auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
-                enable_auto_pong=True,
+                enable_auto_pong=False,
                 max_frame_size=limit,
                 extra_headers=None,
                 read_buffer_init_size=READ_BUFFER,

@@ -59,11 +59,12 @@ class PollingSink:
         return batch
 
     def close(self, reason: Reason) -> None:
-        """End a held poll: with CLOSE, or with NOOP if the client itself has left."""
-        if self._waiter is not None and not self._waiter.done():
-            if reason is not Reason.CLIENT:
+        """End a held poll: with CLOSE behind what is unsent, or with NOOP if the client itself has left."""
+        if self._waiter is not None:
+            if self.connection is not None and reason is not Reason.CLIENT:
                 self._buffer.append(engineio.CLOSE)
             self._wake()
+        self.connection = None
 
     def begin_poll(self) -> asyncio.Future[None]:
         """Hold a poll. The future is done when there is something to answer."""
@@ -125,7 +126,8 @@ class Polling:
         if not waiter.done() and await _left_first(waiter, receive):
             connection.close(Reason.TRANSPORT)
             return
-        connection.pause()
+        if connection.sink is sink:  # not if the session has moved to a WebSocket while the poll was held
+            connection.pause()
         await respond(send, 200, sink.end_poll(), _TEXT)
 
     async def _post(self, connection: Connection, receive: Receive, send: Send) -> None:
@@ -149,7 +151,7 @@ def request_from(scope: Scope) -> Request:
         query=scope["query_string"].decode("latin-1"),
         headers=cors.headers_of(scope["headers"]),
         peer=client[0] if client else "",
-        scheme=scope["scheme"],
+        scheme=scope.get("scheme", "http"),
     )
 
 
@@ -191,9 +193,9 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        parts.append(message["body"])
+        parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
             return None
-        if not message["more_body"]:
+        if not message.get("more_body", False):
             return b"".join(parts)

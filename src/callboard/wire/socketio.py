@@ -152,7 +152,7 @@ def encode_connect_error(namespace: str, message: str, data: dict[str, Any] | No
 
 def encode_disconnect(namespace: str) -> Outgoing:
     """The server ends the client's membership of a namespace."""
-    return Outgoing(b"41" + _path(namespace).rstrip(b","))
+    return Outgoing(b"41" + _path(namespace))
 
 
 def decode_json(body: str | bytes) -> Any:
