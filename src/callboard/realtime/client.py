@@ -98,6 +98,7 @@ class Client:
         name, auth = packet.namespace, packet.data or {}
         namespace = self._node.find(name)
         if namespace is None:
+            self._note("invalid_namespace", f"there is no namespace {name[:100]}")
             self._refuse(name, "Invalid namespace")
         elif name in self._members:
             self._connection.close(Reason.PROTOCOL)
@@ -113,10 +114,8 @@ class Client:
             self._connection.close(Reason.UNAVAILABLE)
             return
         except CallboardError as error:
-            address, code = self._connection.address, error.code
-            telemetry.log.info("socket.refused", code=code, address=address, reason=error.message)
-            telemetry.REFUSED.labels(code).inc()
-            self._refuse(namespace.name, error.message, {"code": code})
+            self._note(error.code, error.message)
+            self._refuse(namespace.name, error.message, {"code": error.code})
             return
         if self._connection.closed:
             return
@@ -130,6 +129,10 @@ class Client:
 
     def _refuse(self, name: str, message: str, data: dict[str, Any] | None = None) -> None:
         self._connection.send(socketio.encode_connect_error(name, message, data))
+
+    def _note(self, code: str, reason: str) -> None:
+        telemetry.log.info("socket.refused", code=code, address=self._connection.address, reason=reason)
+        telemetry.REFUSED.labels(code).inc()
 
     def _leave(self, name: str) -> None:
         member = self._members.pop(name, None)
