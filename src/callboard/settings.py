@@ -6,12 +6,14 @@ Owns: every setting's name, default, meaning and check. Values come from the pro
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import platformdirs
 from dotenv import dotenv_values
@@ -26,7 +28,9 @@ MINIMUM_SECRET_BYTES = 32
 
 T = TypeVar("T")
 
-_ORIGIN = re.compile(r"https?://[^/\s?#]+\Z")
+_ORIGIN = re.compile(r"https?://[^/\s?#@*]+\Z")
+# host, host:port or [IPv6]:port; several are separated by commas.
+_DATABASE_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?\Z")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}\Z")
 
 
@@ -74,7 +78,7 @@ def load(environ: Mapping[str, str] | None = None, *, data_dir: Path | None = No
     setting.
     """
     if environ is None:
-        environ = {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+        environ = {**_dotenv(), **os.environ}
     read = _Reader(environ)
     secret, public_key, jwks_url = (
         read.text("JWT_SECRET"),
@@ -95,7 +99,7 @@ def load(environ: Mapping[str, str] | None = None, *, data_dir: Path | None = No
         max_socket_connections=read.integer("MAX_SOCKET_CONNECTIONS", 500, 1, 1_000_000),
         reconnection_delay_ms=delay,
         reconnection_max_delay_ms=max_delay,
-        trusted_proxies=read.parsed("TRUSTED_PROXIES", (), _words),
+        trusted_proxies=read.parsed("TRUSTED_PROXIES", (), _networks),
         jwt_secret=secret,
         jwt_public_key=public_key,
         jwt_jwks_url=jwks_url,
@@ -107,6 +111,13 @@ def load(environ: Mapping[str, str] | None = None, *, data_dir: Path | None = No
         log_level=read.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         log_format=read.choice("LOG_FORMAT", "console", ("console", "json")),
     )
+
+
+def _dotenv() -> dict[str, str]:
+    try:
+        return {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    except (OSError, UnicodeDecodeError) as problem:
+        raise SettingsError(f".env cannot be read: {problem}") from None
 
 
 class _Reader:
@@ -157,7 +168,17 @@ def _origins(value: str) -> frozenset[str]:
     for origin in _words(value):
         if not _ORIGIN.match(origin):
             raise ValueError(f"{origin!r} is not an origin such as https://app.example.com (no path, no *)")
-    return frozenset(_words(value))
+    # Browsers send scheme and host in lower case.
+    return frozenset(origin.lower() for origin in _words(value))
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    for network in _words(value):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise ValueError(f"{network!r} is neither an address nor a network such as 10.0.0.0/8") from None
+    return _words(value)
 
 
 def _types(value: str) -> frozenset[str]:
@@ -171,6 +192,12 @@ def _database_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         # The value is not repeated: it may hold a password.
         raise ValueError("it must begin with postgresql://")
+    try:
+        hosts = urlsplit(value).netloc.rpartition("@")[2].split(",")
+    except ValueError:  # its text repeats a part of the value
+        hosts = ["[]"]
+    if not all(_DATABASE_HOST.match(host) for host in hosts):
+        raise ValueError("its host and port cannot be read: in a password write / ? # [ ] @ % as %2F %3F %23 …")
     return value
 
 
@@ -188,7 +215,6 @@ def _algorithms(named: tuple[str, ...], asymmetric: bool) -> tuple[str, ...]:
     allowed = ASYMMETRIC_ALGORITHMS if asymmetric else SYMMETRIC_ALGORITHMS
     for name in named:
         if name not in allowed:
-            choices = ", ".join(sorted(allowed))
             choices = ", ".join(sorted(allowed))
             raise SettingsError(f"JWT_ALGORITHMS: {name!r} does not fit the configured key; use {choices}")
     return named or (("RS256",) if asymmetric else ("HS256",))

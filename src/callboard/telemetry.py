@@ -15,10 +15,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 LOG_EVENTS: dict[str, str] = {
     # name: its fields
-    "server.started": "url, version, node, database, data_dir",
-    "server.stopping": "signal, connections",
+    "server.started": "url, version, database, data_dir",
+    "server.stopping": "connections",
     "server.stopped": "",
-    "server.failed": "reason",
     "database.embedded_started": "pid, seconds",
     "database.embedded_found": "pid",
     "database.embedded_stopped": "seconds",
@@ -29,12 +28,10 @@ LOG_EVENTS: dict[str, str] = {
     "relay.following": "",
     "relay.failed": "reason, retry_in | reason, position, name",
     "relay.repositioned": "reason, position",
-    "token.refused": "code, via, address, reason",
     "jwks.failed": "reason",
-    "request.failed": "method, path, status, code, reason",
-    "request.refused": "method, path, status, code, reason",
+    "request.failed": "method, path, status, code, request, reason",
+    "request.refused": "method, path, status, code, request, reason",
     "socket.refused": "code, address, reason",
-    "socket.closed": "sid, user, reason",
     "socket.handler_failed": "namespace, name, reason",
     "admin.action": "actor, action, target",
     "task.failed": "task, reason",
@@ -59,7 +56,10 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
     threshold = logging.getLevelNamesMapping()[level.upper()]
     out = sys.stderr if stream is None else stream
     renderer: Any = (
-        structlog.processors.JSONRenderer() if fmt == "json" else structlog.dev.ConsoleRenderer(colors=out.isatty())
+        structlog.processors.JSONRenderer()
+        if fmt == "json"
+        # Texts are written as literals: what a client sent must not move a terminal's cursor or start a line.
+        else structlog.dev.ConsoleRenderer(colors=out.isatty(), repr_native_str=True)
     )
     structlog.configure(
         processors=[

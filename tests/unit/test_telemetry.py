@@ -1,0 +1,140 @@
+"""Telemetry: the catalogue of log names is true, and lines are what a reader can rely on."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from callboard import telemetry
+from callboard.telemetry import LOG_EVENTS, log
+
+SOURCE = Path(telemetry.__file__).parent
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+# Not fields: structlog's own.
+CONTROL = {"exc_info"}
+
+
+@pytest.fixture
+def out() -> Iterator[io.StringIO]:
+    before, handlers = structlog.get_config(), logging.root.handlers[:]
+    level = logging.root.level
+    yield io.StringIO()
+    structlog.configure(**before)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def calls() -> Iterator[tuple[str, str, set[str]]]:
+    """Each `log.<level>("name", field=…)` of the source: where, the name, its fields."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            spread: dict[str, set[object]] = {
+                target.id: {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+                for node in ast.walk(function)
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+                for target in node.targets
+                if isinstance(target, ast.Name)
+            }
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and is_log(node.func):
+                    yield from ((f"{path.name}:{node.lineno}", name, fields(node, spread)) for name in names(node))
+
+
+def is_log(function: ast.expr) -> bool:
+    if not isinstance(function, ast.Attribute) or function.attr not in LEVELS:
+        return False
+    owner = function.value
+    return (isinstance(owner, ast.Name) and owner.id == "log") or (
+        isinstance(owner, ast.Attribute) and owner.attr == "log"
+    )
+
+
+def names(node: ast.Call) -> list[str]:
+    assert isinstance(node.args[0], ast.Constant), "a log name is a literal"
+    return [str(node.args[0].value)]
+
+
+def fields(node: ast.Call, spread: dict[str, set[object]]) -> set[str]:
+    found: set[str] = set()
+    for keyword in node.keywords:
+        if keyword.arg is not None:
+            found.add(keyword.arg)
+        else:
+            assert isinstance(keyword.value, ast.Name)
+            found |= {str(name) for name in spread[keyword.value.id]}
+    return found - CONTROL
+
+
+def listed(name: str) -> set[str]:
+    return {field.strip() for part in LOG_EVENTS[name].split("|") for field in part.split(",") if field.strip()}
+
+
+def test_every_name_that_is_logged_is_listed_and_every_listed_one_is_logged() -> None:
+    assert {name for _, name, _ in calls()} == set(LOG_EVENTS)
+
+
+def test_every_field_that_is_logged_is_listed_and_every_listed_one_is_logged() -> None:
+    used: dict[str, set[str]] = {}
+    for where, name, given in calls():
+        assert given <= listed(name), where
+        used.setdefault(name, set()).update(given)
+    assert used == {name: listed(name) for name in LOG_EVENTS}
+
+
+def test_json_is_one_object_a_line(out: io.StringIO) -> None:
+    telemetry.configure("info", "json", out)
+    log.info("request.refused", path="/\n\x1b[2J", status=404)
+    line = json.loads(out.getvalue())
+    assert out.getvalue().count("\n") == 1
+    assert line["event"] == "request.refused"
+    assert line["level"] == "info"
+    assert line["path"] == "/\n\x1b[2J"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_console_writes_what_a_client_sent_as_a_literal(out: io.StringIO) -> None:
+    telemetry.configure("info", "console", out)
+    log.info("request.refused", path="/\x1b[2J", reason="a\nb")
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(("level", "heard"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_the_level_is_a_threshold(out: io.StringIO, level: str, heard: int) -> None:
+    telemetry.configure(level, "json", out)
+    log.debug("a")
+    log.info("b")
+    log.warning("c")
+    log.error("d")
+    assert out.getvalue().count("\n") == heard
+
+
+def test_a_defect_is_logged_with_its_traceback_and_without_local_variables(out: io.StringIO) -> None:
+    telemetry.configure("info", "console", out)
+
+    def fail() -> None:
+        token = "secret-" + "token"
+        raise ValueError(len(token))
+
+    try:
+        fail()
+    except ValueError as error:
+        log.error("request.failed", exc_info=error)
+    assert "in fail" in out.getvalue()
+    assert "secret-token" not in out.getvalue()
+
+
+def test_libraries_are_heard_from_warnings_upwards(out: io.StringIO) -> None:
+    telemetry.configure("debug", "console", out)
+    logging.getLogger("httpx").info("GET https://issuer.example")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    assert out.getvalue() == "WARNING uvicorn.error Invalid HTTP request received.\n"
