@@ -100,7 +100,7 @@ class Relay:
 
     @property
     def position(self) -> str | None:
-        """ "{epoch}.{seq}" of the last message handed to `deliver`; None before the first contact."""
+        """The position ("{epoch}.{seq}") up to which `deliver` was given all; None before first contact."""
         return None if self._epoch is None else f"{self._epoch}.{self._seq}"
 
     async def until_ready(self) -> None:

