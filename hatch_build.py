@@ -144,9 +144,7 @@ def machine_node() -> Node | None:
     if program is None or npm is None:
         return None
     try:
-        answer = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=True, timeout=30
-        )
+        answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return None
     return Node(program=Path(program), npm=(npm,)) if is_accepted(answer.stdout) else None

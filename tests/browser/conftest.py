@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, async_playwright
-
 from tests.browser.stage import Server, Windows
 
 SHOTS = Path(__file__).parent / "shots"

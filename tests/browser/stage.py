@@ -30,6 +30,7 @@ class Server:
         self.data_dir = data_dir
         self.url = ""
         self._demo = demo
+        self._admin = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._log = data_dir.with_suffix(".log")
 
@@ -66,10 +67,10 @@ class Server:
 
     async def notify(self, *users: str, title: str, **fields: str) -> None:
         """Send by REST as the admin u1."""
-        token = self.token("u1", "--role", "admin")
+        self._admin = self._admin or self.token("u1", "--role", "admin")
         body = {"user_ids": users, "type": "note", "message": "", "title": title, **fields}
         async with httpx.AsyncClient(base_url=self.url) as client:
-            headers = {"Authorization": f"Bearer {token}"}
+            headers = {"Authorization": f"Bearer {self._admin}"}
             answer = await client.post("/api/v1/notifications", json=body, headers=headers)
             assert answer.is_success, answer.text
 

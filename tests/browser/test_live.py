@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from playwright.async_api import Page, expect
-
 from tests.browser.stage import Server, Windows, bell, live, row, rows
 
 
@@ -14,9 +13,7 @@ async def send(page: Page, title: str, to: str) -> None:
     await page.get_by_role("button", name="Send", exact=True).click()
 
 
-async def test_a_notification_reaches_its_recipient_at_once_and_nobody_else(
-    server: Server, windows: Windows
-) -> None:
+async def test_a_notification_reaches_its_recipient_at_once_and_nobody_else(server: Server, windows: Windows) -> None:
     mira = await live(await windows.open(server, "u1"))
     jonas = await live(await windows.open(server, "u2"))
     await expect(jonas.get_by_text("Nothing on the board")).to_be_visible()
@@ -79,7 +76,5 @@ async def test_older_ones_come_on_demand_in_order(server: Server, windows: Windo
     jonas = await live(await windows.open(server, "u2"))
     await expect(rows(jonas)).to_have_count(30)
     await jonas.get_by_role("button", name="Show older").click()
-    await expect(rows(jonas).get_by_role("heading")).to_have_text(
-        [f"Note {n:02}" for n in reversed(range(35))]
-    )
+    await expect(rows(jonas).get_by_role("heading")).to_have_text([f"Note {n:02}" for n in reversed(range(35))])
     await expect(jonas.get_by_role("button", name="Show older")).to_have_count(0)

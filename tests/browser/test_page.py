@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
-
 from tests.browser.stage import Server, Windows, bell, live, row, rows
 
 
-async def test_one_picks_an_example_user_and_the_address_keeps_the_choice(
-    server: Server, windows: Windows
-) -> None:
+async def test_one_picks_an_example_user_and_the_address_keeps_the_choice(server: Server, windows: Windows) -> None:
     await server.notify("u3", title="For Aiko")
     page = await windows.open(server)
     await page.get_by_role("button", name="Jonas Weber").click()
@@ -30,9 +27,7 @@ async def test_one_picks_an_example_user_and_the_address_keeps_the_choice(
     await expect(page.get_by_text("Nothing on the board")).to_be_visible()
 
 
-async def test_a_refusal_is_shown_in_the_servers_words_and_the_text_stays(
-    server: Server, windows: Windows
-) -> None:
+async def test_a_refusal_is_shown_in_the_servers_words_and_the_text_stays(server: Server, windows: Windows) -> None:
     mira = await live(await windows.open(server, "u1"))
     await mira.get_by_label("Title").fill("Kept")
     await mira.get_by_label("Type", exact=True).fill("No Such Type!")
@@ -83,9 +78,7 @@ async def test_it_fits_light_dark_and_narrow_windows(
     server: Server, windows: Windows, shots: Path, name: str, scheme: str, width: int, height: int
 ) -> None:
     await server.notify("u1", title="Call sheet for Thursday is final", priority="low")
-    await server.notify(
-        "u1", title="Rough cut ready", message="Please look at the cold open first.", priority="high"
-    )
+    await server.notify("u1", title="Rough cut ready", message="Please look at the cold open first.", priority="high")
     await server.notify("u1", title="Shots_18_to_22_stopped_" * 6, type="job:failed", priority="urgent")
     mira = await live(
         await windows.open(server, "u1", color_scheme=scheme, viewport={"width": width, "height": height})

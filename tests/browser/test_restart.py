@@ -6,10 +6,9 @@ from pathlib import Path
 
 import asyncpg
 from playwright.async_api import expect
+from tests.browser.stage import Server, Windows, bell, live, row, rows
 
 from callboard.store.embedded import EmbeddedPostgres
-
-from tests.browser.stage import Server, Windows, bell, live, row, rows
 
 NOTIFY = "select callboard.notify(array['u2'], 'episode:updated', $1, '')"
 

@@ -167,17 +167,13 @@ export class CbConsole extends LitElement {
   }
 
   private inside(session: Session): unknown {
-    const { inbox } = session;
     const admin = this.self?.roles.includes("admin") ?? false;
     return html`
       ${this.banner(session)}
       <main class=${admin ? "two" : "one"}>
         <cb-inbox
-          .entries=${inbox.entries}
+          .inbox=${session.inbox}
           .names=${this.names}
-          .unread=${inbox.unread}
-          .loaded=${inbox.loaded}
-          .more=${inbox.nextCursor !== null}
           .now=${Date.now()}
           @cb-read=${(event: CustomEvent<{ id: string }>) => session.read(event.detail.id)}
           @cb-delete=${(event: CustomEvent<{ id: string }>) => session.remove(event.detail.id)}

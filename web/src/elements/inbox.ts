@@ -2,13 +2,13 @@
  * `<cb-inbox>`: the list of notifications.
  *
  * Owns: markup and keyboard focus of the list. Fires `cb-read` and `cb-delete` (`detail.id`), `cb-read-all`,
- * `cb-older`. Never: a change of the entries; the page gives new ones.
+ * `cb-older`. Never: a change of the inbox; the page gives a new one.
  */
 
 import { html, LitElement, nothing, svg, type PropertyValues } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import type { Notification } from "../client/wire";
-import type { Entry } from "../reducers/inbox";
+import { EMPTY_INBOX, type Entry, type Inbox, isUnread } from "../reducers/inbox";
 import { inboxStyles } from "./inbox-styles";
 import { relativeTime, wholeTime } from "./relative-time";
 import { theme } from "./theme";
@@ -18,21 +18,15 @@ const BIN = svg`<path d="M5 7h14M10 7V4.5h4V7m-7.5 0 .8 12.5h9.4L17.5 7M10.5 11v
 
 export class CbInbox extends LitElement {
   static override properties = {
-    entries: { attribute: false },
+    inbox: { attribute: false },
     names: { attribute: false },
-    unread: { type: Number },
-    loaded: { type: Boolean },
-    more: { type: Boolean },
     now: { type: Number },
   };
   static override styles = [theme, inboxStyles];
 
-  declare entries: readonly Entry[];
+  declare inbox: Inbox;
   /** Names of people by id, for the actor. */
   declare names: ReadonlyMap<string, string>;
-  declare unread: number;
-  declare loaded: boolean;
-  declare more: boolean;
   /** Milliseconds since 1970, for relative times. */
   declare now: number;
 
@@ -41,11 +35,8 @@ export class CbInbox extends LitElement {
 
   constructor() {
     super();
-    this.entries = [];
+    this.inbox = EMPTY_INBOX;
     this.names = new Map();
-    this.unread = 0;
-    this.loaded = false;
-    this.more = false;
     this.now = Date.now();
   }
 
@@ -61,7 +52,7 @@ export class CbInbox extends LitElement {
         <button
           type="button"
           class="quiet"
-          ?disabled=${this.unread === 0}
+          ?disabled=${this.inbox.unread === 0}
           @click=${() => this.fire("cb-read-all")}
         >
           Mark all read
@@ -72,25 +63,27 @@ export class CbInbox extends LitElement {
   }
 
   private body(): unknown {
-    if (!this.loaded) return html`<p class="waiting" role="status">Loading notifications…</p>`;
-    if (this.entries.length === 0) return empty;
+    const { entries, loaded, nextCursor } = this.inbox;
+    if (!loaded) return html`<p class="waiting" role="status">Loading notifications…</p>`;
+    if (entries.length === 0) return empty;
     return html`
       <ul role="list" aria-labelledby="heading">
         ${repeat(
-          this.entries,
+          entries,
           (entry) => entry.notification.id,
           (entry, index) => this.item(entry, index),
         )}
       </ul>
-      ${this.more
+      ${nextCursor !== null
         ? html`<button type="button" class="quiet more" @click=${() => this.fire("cb-older")}>Show older</button>`
         : nothing}
     `;
   }
 
-  private item({ notification, arrived }: Entry, index: number): unknown {
-    const { id, title, message, created_at: created, read_at: read } = notification;
-    const unread = !read;
+  private item(entry: Entry, index: number): unknown {
+    const { notification, arrived } = entry;
+    const { id, title, message, created_at: created } = notification;
+    const unread = isUnread(this.inbox, entry);
     return html`
       <li class=${`${unread ? "unread" : "read"} ${arrived === null ? "" : "arrived"}`} data-id=${id}>
         <span class="mark">${unread ? html`<span class="hidden">Unread</span>` : nothing}</span>
@@ -131,7 +124,7 @@ export class CbInbox extends LitElement {
   }
 
   protected override updated(changed: PropertyValues<this>): void {
-    if (this.focusAt === null || !changed.has("entries")) return;
+    if (this.focusAt === null || !changed.has("inbox")) return;
     // The pressed button is gone with its row or its state: keep a keyboard user at the same place.
     if (document.activeElement === document.body) {
       const rows = this.renderRoot.querySelectorAll("li");

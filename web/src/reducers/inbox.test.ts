@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Notification, Page } from "../client/wire";
-import { EMPTY_INBOX, type Inbox, type InboxMessage, MAX_GONE, reduceInbox } from "./inbox";
+import { EMPTY_INBOX, type Inbox, type InboxMessage, isUnread, MAX_GONE, reduceInbox } from "./inbox";
 
 function notification(id: string, revision = 1, change: Partial<Notification> = {}): Notification {
   return {
@@ -129,6 +129,31 @@ describe("notification:unread-count", () => {
   it("of a log that began anew is taken", () => {
     const inbox = run(snapshot([], "e.9", 4), { kind: "unread-count", count: 1, position: "f.1" });
     expect(inbox.unread).toBe(1);
+  });
+});
+
+describe("a count of 0", () => {
+  const unread = (inbox: Inbox): string[] =>
+    inbox.entries.filter((entry) => isUnread(inbox, entry)).map((entry) => entry.notification.id);
+  const none: InboxMessage = { kind: "unread-count", count: 0, position: "e.5" };
+
+  it("reads everything up to its position, of which not every change is told", () => {
+    expect(unread(run(snapshot(["b", "a"], "e.1", 2)))).toEqual(["b", "a"]);
+    expect(unread(run(snapshot(["b", "a"], "e.1", 2), none))).toEqual([]);
+    expect(unread(run(snapshot(["a"], "e.1", 1), none, arrival(notification("b"), "e.4")))).toEqual([]);
+  });
+
+  it("does not read what comes later, nor what was marked unread again", () => {
+    expect(unread(run(none, arrival(notification("b"), "e.6")))).toEqual(["b"]);
+    const again: InboxMessage = { kind: "updated", notification: notification("a", 3), position: "e.7" };
+    expect(unread(run(snapshot(["a"], "e.1", 1), none, again))).toEqual(["a"]);
+  });
+
+  it("holds for older ones loaded before it and not for a later snapshot", () => {
+    const first: InboxMessage = { kind: "snapshot", page: page(["b"], "e.1", "k"), unread: { count: 2 } };
+    const older: InboxMessage = { kind: "older", cursor: "k", page: page(["a"], "e.2") };
+    expect(unread(run(first, older, none))).toEqual([]);
+    expect(unread(run(first, older, none, snapshot(["b", "a"], "e.8", 2)))).toEqual(["b", "a"]);
   });
 });
 

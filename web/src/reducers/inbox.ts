@@ -13,6 +13,8 @@ export interface Entry {
   readonly notification: Notification;
   /** The position of the message that brought it; null when a list answer did. */
   readonly arrived: string | null;
+  /** The position at which this state of it was true; null for an answer that names none. */
+  readonly asOf: string | null;
 }
 
 export interface Inbox {
@@ -20,6 +22,8 @@ export interface Inbox {
   readonly entries: readonly Entry[];
   readonly unread: number;
   readonly unreadAt: string | null;
+  /** Everything up to here is read: the position of the latest count of 0. */
+  readonly readTo: string | null;
   readonly nextCursor: string | null;
   readonly loaded: boolean;
   /** The latest position seen, to subscribe from. */
@@ -40,6 +44,7 @@ export const EMPTY_INBOX: Inbox = {
   entries: [],
   unread: 0,
   unreadAt: null,
+  readTo: null,
   nextCursor: null,
   loaded: false,
   position: null,
@@ -49,6 +54,12 @@ export const EMPTY_INBOX: Inbox = {
 
 /** A late message about an id taken away longer ago than this many others is not to be expected. */
 export const MAX_GONE = 2_000;
+
+/** Reading all tells of the newest by a message each, and of the rest by the count of 0 alone. */
+export function isUnread(inbox: Inbox, { notification, asOf }: Entry): boolean {
+  const order = comparePositions(asOf, inbox.readTo);
+  return notification.read_at === null && (order === null || order > 0);
+}
 
 export function reduceInbox(inbox: Inbox, message: InboxMessage): Inbox {
   switch (message.kind) {
@@ -83,7 +94,10 @@ function snapshot(inbox: Inbox, page: Page, unread: UnreadCount): Inbox {
   );
   const merged: Inbox = {
     ...inbox,
-    entries: [...ahead, ...page.items.filter((item) => isNews(inbox.gone, item)).map((item) => newer(held, item))],
+    entries: [
+      ...ahead,
+      ...page.items.filter((item) => isNews(inbox.gone, item)).map((item) => newer(held, item, page.position)),
+    ],
     nextCursor: page.next_cursor,
     loaded: true,
     position: laterPosition(inbox.position, page.position),
@@ -98,7 +112,7 @@ function older(inbox: Inbox, page: Page, cursor: string): Inbox {
   const more = page.items.filter((item) => !held.has(item.id) && isNews(inbox.gone, item));
   return {
     ...inbox,
-    entries: [...inbox.entries, ...more.map((notification) => ({ notification, arrived: null }))],
+    entries: [...inbox.entries, ...more.map((notification) => ({ notification, arrived: null, asOf: page.position }))],
     nextCursor: page.next_cursor,
   };
 }
@@ -110,17 +124,19 @@ function changed(inbox: Inbox, message: InboxMessage & { readonly kind: "new" | 
   const held = inbox.entries[at];
   if (held !== undefined && held.notification.revision >= notification.revision) return inbox;
   if (notification.archived_at) return remove(inbox, notification.id, notification.revision);
-  if (held !== undefined) return { ...inbox, entries: inbox.entries.with(at, { ...held, notification }) };
-  if (kind === "new") return { ...inbox, entries: [{ notification, arrived: position }, ...inbox.entries] };
+  if (held !== undefined) return { ...inbox, entries: inbox.entries.with(at, { ...held, notification, asOf: position }) };
+  if (kind === "new") {
+    return { ...inbox, entries: [{ notification, arrived: position, asOf: position }, ...inbox.entries] };
+  }
   // An update of one that is not listed: further down than the list is loaded, or brought back just now.
-  return inbox.gone.has(notification.id) ? insert(inbox, notification) : inbox;
+  return inbox.gone.has(notification.id) ? insert(inbox, notification, position) : inbox;
 }
 
 /** Puts one back that was taken away earlier, before the first that is older. */
-function insert(inbox: Inbox, notification: Notification): Inbox {
+function insert(inbox: Inbox, notification: Notification, position: string | null): Inbox {
   const found = inbox.entries.findIndex((entry) => entry.notification.id < notification.id);
   const at = found === -1 ? inbox.entries.length : found;
-  return { ...inbox, entries: inbox.entries.toSpliced(at, 0, { notification, arrived: null }) };
+  return { ...inbox, entries: inbox.entries.toSpliced(at, 0, { notification, arrived: null, asOf: position }) };
 }
 
 function remove(inbox: Inbox, id: string, revision: number): Inbox {
@@ -136,16 +152,20 @@ function remove(inbox: Inbox, id: string, revision: number): Inbox {
 function count(inbox: Inbox, unread: number, position: string | null): Inbox {
   const order = comparePositions(position, inbox.unreadAt);
   if (order !== null && order < 0) return inbox;
-  return { ...inbox, unread, unreadAt: laterPosition(inbox.unreadAt, position) };
+  return {
+    ...inbox,
+    unread,
+    unreadAt: laterPosition(inbox.unreadAt, position),
+    readTo: unread === 0 ? laterPosition(inbox.readTo, position) : inbox.readTo,
+  };
 }
 
 function isNews(gone: ReadonlyMap<string, number>, notification: Notification): boolean {
   return (gone.get(notification.id) ?? -1) < notification.revision;
 }
 
-function newer(held: ReadonlyMap<string, Entry>, item: Notification): Entry {
+function newer(held: ReadonlyMap<string, Entry>, item: Notification, position: string | null): Entry {
   const entry = held.get(item.id);
-  return entry !== undefined && entry.notification.revision >= item.revision
-    ? entry
-    : { notification: item, arrived: entry?.arrived ?? null };
+  if (entry !== undefined && entry.notification.revision > item.revision) return entry;
+  return { notification: item, arrived: entry?.arrived ?? null, asOf: laterPosition(entry?.asOf ?? null, position) };
 }
