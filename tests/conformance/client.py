@@ -115,9 +115,7 @@ class Polling:
         self.handshake = handshake
         self.sid = handshake.sid
 
-    async def request(
-        self, method: str, content: str | bytes | None = None, **headers: str
-    ) -> httpx.Response:
+    async def request(self, method: str, content: str | bytes | None = None, **headers: str) -> httpx.Response:
         return await self.engine.request(
             method, content=content, headers=headers, EIO="4", transport="polling", sid=self.sid
         )
@@ -201,8 +199,9 @@ class Socket:
 
     async def receive(self) -> str | bytes:
         """The next packet other than a ping; answers the pings."""
-        while (packet := await self.receive_any()) == "2":
-            await self.connection.send("3")
+        async with asyncio.timeout(DEADLINE):
+            while (packet := await self.receive_any()) == "2":
+                await self.connection.send("3")
         return packet
 
     async def receive_many(self, count: int) -> list[str | bytes]:

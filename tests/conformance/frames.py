@@ -61,7 +61,7 @@ def close_payload(code: int, reason: bytes = b"") -> bytes:
     return struct.pack("!H", code) + reason
 
 
-def upgrade_request(port: int, *, target: str = TARGET, **headers: str | None) -> tuple[bytes, bytes]:
+def upgrade_request(port: int, **headers: str | None) -> tuple[bytes, bytes]:
     """An opening request and the accept value that answers it; a header is replaced, added or (None) left out.
 
     Underscores in a header's name stand for hyphens.
@@ -76,7 +76,7 @@ def upgrade_request(port: int, *, target: str = TARGET, **headers: str | None) -
     }
     fields.update({name.replace("_", "-"): value for name, value in headers.items()})
     lines = [
-        f"GET {target} HTTP/1.1",
+        f"GET {TARGET} HTTP/1.1",
         *(f"{name}: {value}" for name, value in fields.items() if value is not None),
     ]
     accept = base64.b64encode(hashlib.sha1(key + _ACCEPT).digest())
@@ -112,9 +112,7 @@ class Wire:
             if length >= 126:
                 size = 2 if length == 126 else 8
                 length = int.from_bytes(await self._reader.readexactly(size), "big")
-                assert length > (125 if size == 2 else 0xFFFF), (
-                    "the shortest encoding of a length is required"
-                )
+                assert length > (125 if size == 2 else 0xFFFF), "the shortest encoding of a length is required"
             payload = await self._reader.readexactly(length)
         opcode = first & 0x0F
         assert length <= 125 or opcode < 8, "a control frame carries at most 125 bytes"
@@ -122,8 +120,9 @@ class Wire:
 
     async def receive(self) -> Frame:
         """The next frame that is not an Engine.IO ping; answers the pings."""
-        while (received := await self.frame()) == Frame(opcode=TEXT, payload=b"2"):
-            await self.send(frame(TEXT, b"3"))
+        async with asyncio.timeout(DEADLINE):
+            while (received := await self.frame()) == Frame(opcode=TEXT, payload=b"2"):
+                await self.send(frame(TEXT, b"3"))
         return received
 
     async def failed(self) -> int | None:

@@ -6,9 +6,8 @@ import asyncio
 
 import httpx
 import pytest
-
 from tests.conformance.client import BOTH_PATHS, DEADLINE, Engine
-from tests.conformance.conftest import Server
+from tests.conformance.server import Server
 
 
 @pytest.fixture(params=BOTH_PATHS)

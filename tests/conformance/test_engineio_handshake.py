@@ -6,7 +6,6 @@ import re
 
 import httpx
 import pytest
-
 from tests.conformance.client import (
     BOTH_PATHS,
     MAX_PAYLOAD,
@@ -15,11 +14,11 @@ from tests.conformance.client import (
     Engine,
     Handshake,
 )
-from tests.conformance.conftest import Server
+from tests.conformance.server import Server
 
 pytestmark = pytest.mark.parametrize("path", BOTH_PATHS)
 
-BROWSER_ORIGIN = "http://localhost:5173"
+BROWSER_ORIGIN = "http://localhost:3000"
 
 
 @pytest.fixture
@@ -79,9 +78,7 @@ def check_refusal(response: httpx.Response, code: int) -> None:
 
 @pytest.mark.parametrize("version", [None, "", "abc", "3", "5", "4.0", "04", "-4", "٤"])
 async def test_polling_refuses_any_other_version(engine: Engine, version: str | None) -> None:
-    response = await engine.http.get(
-        engine.url(transport="polling", **({} if version is None else {"EIO": version}))
-    )
+    response = await engine.http.get(engine.url(transport="polling", **({} if version is None else {"EIO": version})))
     check_refusal(response, code=5)
 
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
-
 from tests.conformance.client import DEADLINE, MAX_PAYLOAD, SEPARATOR, Engine, Polling
 
 
@@ -209,12 +208,12 @@ async def test_order_holds_over_many_posts_and_polls(session: Polling) -> None:
 
     async def post_all() -> None:
         for start in range(0, 300, 3):
-            await session.send(*expected[start : start + 3])
+            await session.send("3", *expected[start : start + 3])
 
     posting = asyncio.create_task(post_all())
     async with asyncio.timeout(DEADLINE):
         while len(received) < 300:
-            # No pong from here: it would be a second POST at the same time as the task's.
+            # The task sends the pongs: from here they would be a second POST at the same time.
             received += [packet for packet in await session.packets() if packet != "2"]
     await posting
     assert received == expected

@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-
 from tests.conformance.client import BOTH_PATHS, DEADLINE, ENGINE_PATH, Engine, Polling, Socket
-from tests.conformance.conftest import Server
+from tests.conformance.server import Server
 
 
 @pytest.fixture(params=BOTH_PATHS)
@@ -100,9 +99,7 @@ async def test_a_second_websocket_during_the_probe_is_closed(endpoint: Engine) -
 
 
 @pytest.mark.parametrize("packet", ["4hello", "2", "2other", "3probe", "abc", b"2probe"], ids=repr)
-async def test_a_wrong_probe_closes_the_websocket_and_leaves_the_session(
-    engine: Engine, packet: str | bytes
-) -> None:
+async def test_a_wrong_probe_closes_the_websocket_and_leaves_the_session(engine: Engine, packet: str | bytes) -> None:
     session = await engine.open_polling()
     async with engine.websocket(sid=session.sid) as socket:
         await socket.send(packet)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-
 from tests.conformance.client import DEADLINE, MAX_PAYLOAD, Engine
+from websockets.exceptions import ConnectionClosed
 
 
 @pytest.mark.parametrize(
@@ -45,9 +44,7 @@ async def test_packets_up_to_the_limit_are_taken(engine: Engine, size: int) -> N
         assert await socket.receive() == b"\xfe" * size
 
 
-@pytest.mark.parametrize(
-    "packet", ["4" + "x" * MAX_PAYLOAD, b"x" * (MAX_PAYLOAD + 1)], ids=["text", "binary"]
-)
+@pytest.mark.parametrize("packet", ["4" + "x" * MAX_PAYLOAD, b"x" * (MAX_PAYLOAD + 1)], ids=["text", "binary"])
 async def test_a_packet_over_the_limit_closes_the_session(engine: Engine, packet: str | bytes) -> None:
     async with engine.session() as socket:
         # The server may close before it has read the whole packet.

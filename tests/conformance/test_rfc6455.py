@@ -6,9 +6,7 @@ The server is the Engine.IO echo: a text message that begins with "4" and every 
 from __future__ import annotations
 
 import pytest
-
 from tests.conformance.client import MAX_PAYLOAD
-from tests.conformance.conftest import Server
 from tests.conformance.frames import (
     BINARY,
     CLOSE,
@@ -25,6 +23,7 @@ from tests.conformance.frames import (
     upgrade_request,
     websocket,
 )
+from tests.conformance.server import Server
 
 PROTOCOL_ERROR, INVALID_DATA, TOO_BIG = 1002, 1007, 1009
 
@@ -205,9 +204,7 @@ async def test_control_frames_between_fragments_are_answered_at_once(server: Ser
     async with websocket(server.port) as wire:
         await wire.send(frame(TEXT, b"4one ", fin=False), frame(PING, b"first"))
         assert await wire.frame() == Frame(opcode=PONG, payload=b"first")
-        await wire.send(
-            frame(CONTINUATION, b"two ", fin=False), frame(PONG, b"unasked"), frame(PING, b"second")
-        )
+        await wire.send(frame(CONTINUATION, b"two ", fin=False), frame(PONG, b"unasked"), frame(PING, b"second"))
         assert await wire.frame() == Frame(opcode=PONG, payload=b"second")
         await wire.send(frame(CONTINUATION, b"three"))
         assert await wire.receive() == Frame(opcode=TEXT, payload=b"4one two three")
@@ -325,9 +322,7 @@ async def test_a_close_amid_a_fragmented_message_is_answered(server: Server) -> 
 # Text is UTF-8, section 8.1
 
 
-@pytest.mark.parametrize(
-    "text", ["κόσμε", "\U0001f3ad", "\u0000", "\ud7ff\ue000", "\U0010ffff", "\ufffe"], ids=ascii
-)
+@pytest.mark.parametrize("text", ["κόσμε", "\U0001f3ad", "\u0000", "\ud7ff\ue000", "\U0010ffff", "\ufffe"], ids=ascii)
 async def test_text_may_be_cut_anywhere(server: Server, text: str) -> None:
     payload = b"4" + text.encode()
     async with websocket(server.port) as wire:
