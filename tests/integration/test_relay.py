@@ -135,9 +135,7 @@ async def test_transaction_that_commits_late_is_not_skipped(dsn: str, database: 
     assert lost, "the plain reader was expected to skip rows; the test does not make the race"
 
 
-async def test_messages_of_one_transaction_keep_their_order_across_batches(
-    dsn: str, database: Database
-) -> None:
+async def test_messages_of_one_transaction_keep_their_order_across_batches(dsn: str, database: Database) -> None:
     inbox = Inbox()
     async with relaying(dsn, inbox) as relay:
         outbox = Outbox(relay.wake)
@@ -269,9 +267,7 @@ async def test_deliver_that_raises_is_logged_and_skips_no_other(dsn: str, databa
     assert failure["position"] == inbox.messages[1].position
 
 
-async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
-    dsn: str, database: Database
-) -> None:
+async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(dsn: str, database: Database) -> None:
     inbox = Inbox()
     with capture_logs() as lines:
         async with relaying(dsn, inbox) as relay:
@@ -334,9 +330,7 @@ async def test_relay_never_writes_with_synchronous_commit_off(dsn: str, database
     assert await database.fetchval("select string_agg(setting, ',') from seen") == "on"
 
 
-async def test_leader_makes_coming_partitions_and_drops_those_past_the_window(
-    dsn: str, database: Database
-) -> None:
+async def test_leader_makes_coming_partitions_and_drops_those_past_the_window(dsn: str, database: Database) -> None:
     await database.execute(
         """
         create table callboard.message_log_20200101 partition of callboard.message_log

@@ -109,9 +109,7 @@ async def test_connection_terminated_in_a_transaction_is_unavailable_and_rolled_
     await database.close()
 
 
-async def test_connection_lost_while_idle_in_a_transaction_is_unavailable(
-    dsn: str, database: Database
-) -> None:
+async def test_connection_lost_while_idle_in_a_transaction_is_unavailable(dsn: str, database: Database) -> None:
     other = await Database.open(dsn, min_size=1, max_size=1)
 
     async def commit_on_a_dead_connection() -> None:
@@ -220,9 +218,7 @@ async def test_updated_at_is_kept_by_trigger(database: Database) -> None:
     assert await database.fetchval("select updated_at > created_at from callboard.people")
 
 
-async def test_publish_needs_no_right_on_the_tables(
-    dsn: str, database: Database, postgres: EmbeddedPostgres
-) -> None:
+async def test_publish_needs_no_right_on_the_tables(dsn: str, database: Database, postgres: EmbeddedPostgres) -> None:
     name = await database.fetchval("select current_database()")
     admin = await asyncpg.connect(postgres.dsn(name, role="postgres"))
     await admin.execute("create role host; grant usage on schema callboard to host; set role host")

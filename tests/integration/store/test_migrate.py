@@ -31,9 +31,7 @@ async def test_applies_in_order_once_and_only_what_is_missing(empty_dsn: str, tm
     first = write(tmp_path / "m", _0001_one="create table callboard.t (n integer)")
     assert [m.version for m in await pending(empty_dsn, first)] == [1]
     assert [m.name for m in await migrate(empty_dsn, first)] == ["one"]
-    both = write(
-        tmp_path / "m", _0002_two="insert into callboard.t values (2); insert into callboard.t values (3)"
-    )
+    both = write(tmp_path / "m", _0002_two="insert into callboard.t values (2); insert into callboard.t values (3)")
     assert [m.name for m in await pending(empty_dsn, both)] == ["two"]
     assert [m.name for m in await migrate(empty_dsn, both)] == ["two"]
     assert await migrate(empty_dsn, both) == []
@@ -50,9 +48,7 @@ async def test_pending_changes_nothing(empty_dsn: str) -> None:
     assert await rows(empty_dsn, "select to_regnamespace('callboard')") == [(None,)]
 
 
-async def test_failing_migration_leaves_nothing_and_keeps_those_before_it(
-    empty_dsn: str, tmp_path: Path
-) -> None:
+async def test_failing_migration_leaves_nothing_and_keeps_those_before_it(empty_dsn: str, tmp_path: Path) -> None:
     migrations = write(
         tmp_path / "m",
         _0001_good="create table callboard.good ()",
@@ -60,9 +56,9 @@ async def test_failing_migration_leaves_nothing_and_keeps_those_before_it(
     )
     with pytest.raises(StartError, match=r"0002 \(bad\).*rolled back"):
         await migrate(empty_dsn, migrations)
-    assert await rows(
-        empty_dsn, "select to_regclass('callboard.good')::text, to_regclass('callboard.half')::text"
-    ) == [("callboard.good", None)]
+    assert await rows(empty_dsn, "select to_regclass('callboard.good')::text, to_regclass('callboard.half')::text") == [
+        ("callboard.good", None)
+    ]
     assert [m.name for m in await pending(empty_dsn, migrations)] == ["bad"]
     mended = write(tmp_path / "m", _0002_bad="create table callboard.half ()")
     assert [m.name for m in await migrate(empty_dsn, mended)] == ["bad"]
@@ -84,9 +80,7 @@ async def test_edited_migration_is_refused(empty_dsn: str, tmp_path: Path, funct
 
 
 @pytest.mark.parametrize("function", [migrate, pending])
-async def test_database_newer_than_the_program_is_refused(
-    empty_dsn: str, tmp_path: Path, function: object
-) -> None:
+async def test_database_newer_than_the_program_is_refused(empty_dsn: str, tmp_path: Path, function: object) -> None:
     both = write(tmp_path / "m", _0001_one="select 1", _0002_two="select 1")
     await migrate(empty_dsn, both)
     assert callable(function)
