@@ -43,7 +43,7 @@ class Node:
         options: EngineOptions | None = None,
         *,
         connect_timeout: float = 10.0,
-        max_inbox: int = 100,
+        max_inbox: int = 1_000,
         max_inbox_bytes: int | None = None,
     ) -> None:
         self.options = options or EngineOptions()
