@@ -98,8 +98,9 @@ def raw(data: bytes) -> dict[str, str]:
 
 async def test_it_connects_by_polling_and_upgrades(node: dict[str, str], server: Server) -> None:
     seen = await run(node, server, "upgrade")
-    connect, auth, transport, back, ack = seen
-    assert (connect["transport"], connect["recovered"]) == ("polling", False)
+    opened, connect, auth, transport, back, ack = seen
+    assert opened == {"seen": "open", "transport": "polling"}
+    assert (connect["seen"], connect["recovered"]) == ("connect", False)
     assert auth["args"] == [{"token": "abc"}]
     assert transport == {"seen": "transport", "name": "websocket"}
     assert back["args"] == ack["args"] == [1, "zwei €", {"three": [True, None]}]

@@ -58,6 +58,7 @@ async function exchange(socket, ...args) {
 const scenarios = {
   async upgrade() {
     const socket = io(url, { ...options, auth: { token: "abc" } });
+    socket.io.once("open", () => say("open", { transport: socket.io.engine.transport.name }));
     await connected(socket);
     await upgraded(socket);
     await exchange(socket, 1, "zwei €", { three: [true, null] });
