@@ -15,7 +15,7 @@ from callboard.auth.principal import Principal
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
-from callboard.demo import Demo
+from callboard.demo import Demo, for_this_machine
 from callboard.notifications.handlers import register as register_notifications
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService, UnreadCounts
@@ -123,7 +123,8 @@ class Callboard:
         )
         polling = Cors(Polling(self.node.engine, policy), policy)
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
-        self.asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+        asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+        self.asgi = asgi if self._demo is None else for_this_machine(asgi)
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
