@@ -38,9 +38,7 @@ class Postgres(Process):
             shutil.chown(password_file, user)
         initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "bench", "--pwfile", str(password_file)]
         initdb += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-instructions"]
-        subprocess.run(
-            initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder, user=user, group=group_of(user)
-        )
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder, user=user, group=group_of(user))
         postgres = [str(binaries / "postgres"), "-D", str(data), "-p", str(self._port)]
         postgres += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
         super().__init__(

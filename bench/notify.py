@@ -61,8 +61,7 @@ class Inboxes:
         self.users = [f"u{n}" for n in range(count)]
         self.tokens = [token(life.secret, user) for user in self.users]
         self.clients = [
-            SocketClient(user, bearer, self._receive)
-            for user, bearer in zip(self.users, self.tokens, strict=True)
+            SocketClient(user, bearer, self._receive) for user, bearer in zip(self.users, self.tokens, strict=True)
         ]
         self._receipts: list[tuple[int, str, float]] = []
         self._expected = 0

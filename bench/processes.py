@@ -227,9 +227,7 @@ class Server(Process):
             finally:
                 connection.close()
             time.sleep(0.01)
-        raise SystemExit(
-            f"{self.peer.name} was not ready in time:\n{self.log.read_text(errors='replace')[-3000:]}"
-        )
+        raise SystemExit(f"{self.peer.name} was not ready in time:\n{self.log.read_text(errors='replace')[-3000:]}")
 
     def settled_bytes(self) -> int:
         """Memory once it no longer moves: garbage collected where the peer offers it, two like readings."""

@@ -61,9 +61,7 @@ def _figure(row: Row, rounds: Sequence[Mapping[str, float]]) -> str:
     return f"{median(values):,.{row.digits}f}" if values else "-"
 
 
-def _ratios(
-    key: str, subject: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]
-) -> list[float]:
+def _ratios(key: str, subject: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]) -> list[float]:
     return [a[key] / b[key] for a, b in zip(subject, other, strict=False) if key in a and b.get(key)]
 
 

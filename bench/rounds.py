@@ -74,9 +74,7 @@ class Life:
         return self.server.cpu(), self.database.cpu(), cpu_of_driver(), everything
 
     def spent_since(self, before: tuple[Cpu, Cpu, Cpu, Cpu], seconds: float) -> Spent:
-        server, database, driver, everything = (
-            now - then for now, then in zip(self.cpu(), before, strict=True)
-        )
+        server, database, driver, everything = (now - then for now, then in zip(self.cpu(), before, strict=True))
         return Spent(server, database, driver, everything, seconds)
 
 
@@ -124,9 +122,7 @@ Measure = Callable[[Run, Peer], Awaitable[dict[str, float]]]
 def arguments(doc: str | None, *, peers: Sequence[str]) -> argparse.ArgumentParser:
     """The options that every benchmark has; `peers` are those measured unless `--only` names others."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="rounds of each server, alternating (default 3)"
-    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each server, alternating (default 3)")
     parser.add_argument("--quick", action="store_true", help="one short round: to see that it runs")
     only = f"this server alone (repeatable; default: {', '.join(peers)})"
     parser.add_argument("--only", choices=sorted(PEERS), action="append", help=only)
@@ -165,9 +161,7 @@ def run(bench: str, rows: Sequence[Row], measure: Measure, options: argparse.Nam
     publish(bench, about, rows, rounds)
 
 
-async def _alternate(
-    context: Run, peers: Sequence[Peer], measure: Measure
-) -> dict[str, list[dict[str, float]]]:
+async def _alternate(context: Run, peers: Sequence[Peer], measure: Measure) -> dict[str, list[dict[str, float]]]:
     rounds: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in peers}
     try:
         async with asyncio.timeout(context.options.limit):
@@ -183,9 +177,7 @@ async def _alternate(
 def spend_rows(prefix: str, label: str, *, ratio_goal: float | None = None, digits: int = 1) -> list[Row]:
     """The rows of `Spent.figures`."""
     return [
-        Row(
-            key=f"{prefix}.cpu", label=f"{label}: server CPU", unit="µs", digits=digits, ratio_goal=ratio_goal
-        ),
+        Row(key=f"{prefix}.cpu", label=f"{label}: server CPU", unit="µs", digits=digits, ratio_goal=ratio_goal),
         Row(key=f"{prefix}.user", label="… user", unit="µs", digits=digits),
         Row(key=f"{prefix}.system", label="… system", unit="µs", digits=digits),
         Row(key=f"{prefix}.database", label="… PostgreSQL's CPU beside it", unit="µs", digits=digits),

@@ -30,9 +30,7 @@ def start(folder: Path, secret: str, core: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument(
-        "--starts", type=int, default=5, help="measured starts; the median counts (default 5)"
-    )
+    parser.add_argument("--starts", type=int, default=5, help="measured starts; the median counts (default 5)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     cores, secret = Cores.choose(), secrets.token_hex(24)

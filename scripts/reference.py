@@ -44,9 +44,8 @@ def rest_page() -> str:
     service: Any = None  # the declarations do not touch it
     endpoints: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
     rows = [
-        f"| `{endpoint.method}` | `/api/v1{endpoint.path}` | {'admin' if endpoint.admin else 'user'} | {endpoint.status} "
-        f"| {endpoint.summary} |"
-        for endpoint in endpoints
+        f"| `{each.method}` | `/api/v1{each.path}` | {'admin' if each.admin else 'user'} | {each.status} | {each.summary} |"
+        for each in endpoints
     ]
     table = "\n".join(["| method | path | who | status | what |", "|---|---|---|---|---|", *rows])
     return (REFERENCE / "rest.intro.md").read_text().rstrip() + "\n\n" + table + "\n"

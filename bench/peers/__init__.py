@@ -72,9 +72,7 @@ def _node_install() -> None:
     )
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
-    subprocess.run(
-        [*_npm(), "ci", "--no-audit", "--no-fund"], cwd=HERE / "node", check=True, stdout=sys.stderr
-    )
+    subprocess.run([*_npm(), "ci", "--no-audit", "--no-fund"], cwd=HERE / "node", check=True, stdout=sys.stderr)
 
 
 def _node_versions() -> str:
