@@ -44,11 +44,14 @@ def rest_page() -> str:
     service: Any = None  # the declarations do not touch it
     endpoints: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
     rows = [
-        f"| `{each.method}` | `/api/v1{each.path}` | {'admin' if each.admin else 'user'} | {each.status} | {each.summary} |"
-        for each in endpoints
+        f"| `{each.method}` | `/api/v1{each.path}` | {_who(each)} | {each.status} | {each.summary} |" for each in endpoints
     ]
     table = "\n".join(["| method | path | who | status | what |", "|---|---|---|---|---|", *rows])
     return (REFERENCE / "rest.intro.md").read_text().rstrip() + "\n\n" + table + "\n"
+
+
+def _who(endpoint: Endpoint) -> str:
+    return "admin" if endpoint.admin else "user"
 
 
 def _message(message: Message) -> str:

@@ -29,12 +29,13 @@ _NO_STORE = (b"cache-control", b"no-store")
 class PollingSink:
     """Keeps messages until the next poll. Its connection is paused while no poll is held."""
 
-    __slots__ = ("_buffer", "_size", "_waiter", "connection")
+    __slots__ = ("_buffer", "_size", "_waiter", "connection", "posting")
 
     name = "polling"
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
+        self.posting = False
         self._buffer: list[Outgoing] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -131,7 +132,17 @@ class Polling:
         await respond(send, 200, sink.end_poll(), _TEXT)
 
     async def _post(self, connection: Connection, receive: Receive, send: Send) -> None:
-        body = await _read(receive, self._engine.options.max_payload)
+        sink = connection.sink
+        if not isinstance(sink, PollingSink):
+            raise Refusal(RefusalCode.BAD_REQUEST, "Bad request")
+        if sink.posting:  # the order of two at once would be anybody's guess
+            connection.close(Reason.PROTOCOL)
+            raise Refusal(RefusalCode.BAD_REQUEST, "only one POST at a time")
+        sink.posting = True
+        try:
+            body = await _read(receive, self._engine.options.max_payload)
+        finally:
+            sink.posting = False
         if body is None:
             connection.close(Reason.PROTOCOL)
             raise Refusal(RefusalCode.BAD_REQUEST, "the payload is too large", status=413)
@@ -139,8 +150,7 @@ class Polling:
             connection.receive_payload(body)
         except ProtocolError as error:
             raise Refusal(RefusalCode.BAD_REQUEST, error.message) from None
-        # text/html is what keeps old browsers from offering the answer as a download.
-        await respond(send, 200, b"ok", (b"content-type", b"text/html"))
+        await respond(send, 200, b"ok", _TEXT)
 
 
 def request_from(scope: Scope) -> Request:
