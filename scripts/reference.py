@@ -42,10 +42,8 @@ def messages_page() -> str:
 def rest_page() -> str:
     """The table of endpoints."""
     service: Any = None  # the declarations do not touch it
-    endpoints: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
-    rows = [
-        f"| `{each.method}` | `/api/v1{each.path}` | {_who(each)} | {each.status} | {each.summary} |" for each in endpoints
-    ]
+    found: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
+    rows = [f"| `{at.method}` | `/api/v1{at.path}` | {_who(at)} | {at.status} | {at.summary} |" for at in found]
     table = "\n".join(["| method | path | who | status | what |", "|---|---|---|---|---|", *rows])
     return (REFERENCE / "rest.intro.md").read_text().rstrip() + "\n\n" + table + "\n"
 
