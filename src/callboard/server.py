@@ -34,6 +34,7 @@ from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import migrate
 from callboard.telemetry import log
 from callboard.transports.asgi_types import ASGIApp
+from callboard.transports.http import HttpProtocol
 
 KEEP_ALIVE = 75
 BACKLOG = 2048
@@ -173,7 +174,7 @@ async def _end(callboard: Callboard, server: _Uvicorn, running: asyncio.Future[N
 def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
     return uvicorn.Config(
         callboard.asgi,
-        http="httptools",
+        http=HttpProtocol,
         ws=callboard.ws_protocol,
         # A host application need not know of lifespans.
         lifespan="auto" if options.app else "off",
