@@ -197,6 +197,9 @@ def _namespace(namespace: str | None) -> str:
     path = namespace.removesuffix(",").partition("?")[0]
     if len(path) > MAX_NAMESPACE_LENGTH:
         raise ProtocolError(f"a namespace has at most {MAX_NAMESPACE_LENGTH} characters")
+    if '"' in path:
+        # JSON without the comma before it: perhaps a token, which must not go on as a name that is logged.
+        raise ProtocolError("a namespace has no quotation marks")
     return path
 
 

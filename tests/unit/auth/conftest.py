@@ -1,36 +1,18 @@
-"""A clock that tests turn, settings, and keys made once."""
+"""The clock that tests turn, settings, and keys made once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from tests.clock import TurnedClock
 
 from callboard import settings
 from callboard.settings import Settings
 
 SECRET = "a secret that only the tests know, long enough for every hash of the family"
-
-
-class TurnedClock:
-    """Stands still until `turn`."""
-
-    def __init__(self) -> None:
-        self._now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-        self._monotonic = 1000.0
-
-    def now(self) -> datetime:
-        return self._now
-
-    def monotonic(self) -> float:
-        return self._monotonic
-
-    def turn(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-        self._monotonic += seconds
 
 
 @pytest.fixture

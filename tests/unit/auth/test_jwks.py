@@ -11,7 +11,7 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
-from tests.unit.auth.conftest import TurnedClock
+from tests.clock import TurnedClock
 
 from callboard.auth.jwks import JwksKeys, usable_keys
 from callboard.auth.tokens import TokenVerifier, verifier

@@ -11,7 +11,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.unit.auth.conftest import SECRET, TurnedClock
+from tests.clock import TurnedClock
+from tests.unit.auth.conftest import SECRET
 
 from callboard.auth.keys import StaticKeys
 from callboard.auth.principal import Principal
