@@ -83,7 +83,7 @@ async def singles(life: Life, audience: Audience, count: int) -> dict[str, float
     each: list[float] = []
     last: list[float] = []
     requests = broadcasts(life, count)
-    before, began = life.cpu(), time.perf_counter()
+    before, began = life.usage(), time.perf_counter()
     for request in requests:
         audience.expect(1)
         sent = (await life.requests.run([request], in_flight=1)).sent[0]
@@ -104,7 +104,7 @@ async def burst(life: Life, audience: Audience, count: int) -> dict[str, float]:
     """All broadcasts with 16 requests in flight, until the last client has the last one."""
     requests = broadcasts(life, count)
     audience.expect(count)
-    before, began = life.cpu(), time.perf_counter()
+    before, began = life.usage(), time.perf_counter()
     await life.requests.run(requests, in_flight=16)
     await audience.complete()
     spent = life.spent_since(before, time.perf_counter() - began)
@@ -112,7 +112,7 @@ async def burst(life: Life, audience: Audience, count: int) -> dict[str, float]:
 
 
 async def connecting(life: Life, clients: Sequence[SocketClient]) -> dict[str, float]:
-    before = life.cpu()
+    before = life.usage()
     seconds = await connect_all(clients, life.server.port)
     return life.spent_since(before, seconds).figures("connect", len(clients))
 

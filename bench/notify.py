@@ -115,7 +115,7 @@ async def creates(life: Life, inboxes: Inboxes, count: int) -> dict[str, float]:
         for n, user in enumerate(recipients)
     ]
     inboxes.expect(count)
-    before, began = life.cpu(), time.perf_counter()
+    before, began = life.usage(), time.perf_counter()
     timings = await life.requests.run(requests, in_flight=IN_FLIGHT)
     await inboxes.complete()
     seconds = time.perf_counter() - began
@@ -140,7 +140,7 @@ async def batches(life: Life, inboxes: Inboxes, count: int) -> dict[str, float]:
         for n in range(count)
     ]
     last = []
-    before, began = life.cpu(), time.perf_counter()
+    before, began = life.usage(), time.perf_counter()
     for request in requests:
         inboxes.expect(len(users))
         sent = (await life.requests.run([request], in_flight=1)).sent[0]
@@ -158,7 +158,7 @@ async def reads(life: Life, inboxes: Inboxes, count: int, name: str, path: str) 
     """16 requests in flight by the users who have more than a page."""
     users = range(min(500, len(inboxes.users)))
     requests = [http_request("GET", path, inboxes.tokens[users[n % len(users)]]) for n in range(count)]
-    before = life.cpu()
+    before = life.usage()
     timings = await life.requests.run(requests, in_flight=IN_FLIGHT)
     spent = life.spent_since(before, timings.seconds)
     for body in timings.bodies:

@@ -29,6 +29,7 @@ class Row:
     digits: int = 1
     ratio_goal: float | None = None  # Callboard / Node at most
     value_goal: float | None = None  # Callboard's own figure at most
+    compared: bool = True  # False for what describes the conditions, not the servers
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -67,7 +68,7 @@ def _ratios(key: str, subject: Sequence[Mapping[str, float]], other: Sequence[Ma
 
 def _ratio(row: Row, subject: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]) -> str:
     ratios = _ratios(row.key, subject, other)
-    if not ratios:
+    if not ratios or not row.compared:
         return "-"
     return f"**{median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
 

@@ -14,6 +14,7 @@ import secrets
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -28,14 +29,26 @@ from bench.processes import Cores, Cpu, Server, cpu_of_cores, machine
 from bench.report import Row, publish
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """CPU so far of the server, PostgreSQL, the driver and all that runs on these cores, at one moment."""
+
+    at: float
+    server: Cpu
+    database: Cpu
+    driver: Cpu
+    everything: Cpu
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spent:
-    """CPU of the server, PostgreSQL, the driver and everything on these cores over a stretch of `seconds`."""
+    """CPU between two moments `elapsed` seconds apart, in which the work itself took `seconds`."""
 
     server: Cpu
     database: Cpu
     driver: Cpu
     everything: Cpu
+    elapsed: float
     seconds: float
 
     def figures(self, prefix: str, count: int) -> dict[str, float]:
@@ -49,9 +62,9 @@ class Spent:
             f"{prefix}.database": self.database.total / count * 1e6,
             f"{prefix}.driver": self.driver.total / count * 1e6,
             f"{prefix}.per_second": count / self.seconds,
-            f"{prefix}.server_busy": self.server.total / self.seconds * 100,
-            f"{prefix}.load_busy": load / self.seconds * 100,
-            f"{prefix}.others_busy": max(0.0, others) / self.seconds * 100,
+            f"{prefix}.server_busy": self.server.total / self.elapsed * 100,
+            f"{prefix}.load_busy": load / self.elapsed * 100,
+            f"{prefix}.others_busy": max(0.0, others) / self.elapsed * 100,
         }
 
 
@@ -69,13 +82,25 @@ class Life:
     def admin(self) -> str:
         return token(self.secret, "admin", "admin")
 
-    def cpu(self) -> tuple[Cpu, Cpu, Cpu, Cpu]:
-        everything = cpu_of_cores({self.cores.server, self.cores.driver, self.cores.database})
-        return self.server.cpu(), self.database.cpu(), cpu_of_driver(), everything
+    def usage(self) -> Usage:
+        return Usage(
+            at=time.perf_counter(),
+            server=self.server.cpu(),
+            database=self.database.cpu(),
+            driver=cpu_of_driver(),
+            everything=cpu_of_cores({self.cores.server, self.cores.driver, self.cores.database}),
+        )
 
-    def spent_since(self, before: tuple[Cpu, Cpu, Cpu, Cpu], seconds: float) -> Spent:
-        server, database, driver, everything = (now - then for now, then in zip(self.cpu(), before, strict=True))
-        return Spent(server, database, driver, everything, seconds)
+    def spent_since(self, before: Usage, seconds: float) -> Spent:
+        now = self.usage()
+        return Spent(
+            server=now.server - before.server,
+            database=now.database - before.database,
+            driver=now.driver - before.driver,
+            everything=now.everything - before.everything,
+            elapsed=now.at - before.at,
+            seconds=seconds,
+        )
 
 
 def cpu_of_driver() -> Cpu:
@@ -156,7 +181,7 @@ def run(bench: str, rows: Sequence[Row], measure: Measure, options: argparse.Nam
         "cores": f"server {cores.server}, driver {cores.driver}, PostgreSQL {cores.database}",
         "open files": open_files,
         **{peer.name: peer.versions() for peer in peers},
-        "options": " ".join(f"{name}={value}" for name, value in sorted(vars(options).items())),
+        "options": " ".join(f"{n}={v}" for n, v in sorted(vars(options).items()) if n not in ("only", "peers")),
     }
     publish(bench, about, rows, rounds)
 
@@ -176,14 +201,30 @@ async def _alternate(context: Run, peers: Sequence[Peer], measure: Measure) -> d
 
 def spend_rows(prefix: str, label: str, *, ratio_goal: float | None = None, digits: int = 1) -> list[Row]:
     """The rows of `Spent.figures`."""
-    return [
-        Row(key=f"{prefix}.cpu", label=f"{label}: server CPU", unit="µs", digits=digits, ratio_goal=ratio_goal),
-        Row(key=f"{prefix}.user", label="… user", unit="µs", digits=digits),
-        Row(key=f"{prefix}.system", label="… system", unit="µs", digits=digits),
-        Row(key=f"{prefix}.database", label="… PostgreSQL's CPU beside it", unit="µs", digits=digits),
-        Row(key=f"{prefix}.driver", label="… the driver's", unit="µs", digits=digits),
-        Row(key=f"{prefix}.per_second", label="… rate", unit="/s", digits=0),
-        Row(key=f"{prefix}.server_busy", label="… the server's core busy", unit="%", digits=0),
-        Row(key=f"{prefix}.load_busy", label="… driver and PostgreSQL busy", unit="%", digits=0),
-        Row(key=f"{prefix}.others_busy", label="… other processes on these cores", unit="%", digits=0),
+    spent = {
+        "cpu": f"{label}: server CPU",
+        "user": "… user",
+        "system": "… system",
+        "database": "… PostgreSQL's CPU beside it",
+        "driver": "… the driver's",
+    }
+    busy = {
+        "server_busy": "… the server's core busy",
+        "load_busy": "… driver and PostgreSQL busy",
+        "others_busy": "… other processes on these cores",
+    }
+    rows = [
+        Row(
+            key=f"{prefix}.{key}",
+            label=text,
+            unit="µs",
+            digits=digits,
+            ratio_goal=ratio_goal if key == "cpu" else None,
+            compared=key != "driver",
+        )
+        for key, text in spent.items()
     ]
+    rows.append(Row(key=f"{prefix}.per_second", label="… rate", unit="/s", digits=0))
+    for key, text in busy.items():
+        rows.append(Row(key=f"{prefix}.{key}", label=text, unit="%", digits=0, compared=False))
+    return rows

