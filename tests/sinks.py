@@ -1,0 +1,69 @@
+"""The ends of a connection, as tests see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callboard.realtime.connection import Reason
+from callboard.wire.engineio import Outgoing
+
+
+class FakeSink:
+    """Takes everything at once. `waiting`: what it says the peer has not read."""
+
+    def __init__(self, name: str = "websocket") -> None:
+        self.name = name
+        self.batches: list[list[Outgoing]] = []
+        self.reasons: list[Reason] = []
+        self.kept: list[Outgoing] = []
+        self.waiting = 0
+        self.failing = False
+
+    @property
+    def writes(self) -> list[list[str]]:
+        """Each write, as the texts of its messages."""
+        return [[outgoing.text.decode() for outgoing in batch] for batch in self.batches]
+
+    @property
+    def texts(self) -> list[str]:
+        """All messages in order, without the OPEN packet."""
+        return [text for batch in self.writes for text in batch if not text.startswith("0")]
+
+    def write(self, batch: list[Outgoing]) -> None:
+        if self.failing:
+            raise RuntimeError("the transport is broken")
+        self.batches.append(batch)
+
+    def unsent(self) -> int:
+        return self.waiting
+
+    def drain(self) -> list[Outgoing]:
+        kept, self.kept = self.kept, []
+        return kept
+
+    def close(self, reason: Reason) -> None:
+        self.reasons.append(reason)
+
+
+class FakeReceiver:
+    """Keeps what comes; a test may give it something to do at the end, and when time passes."""
+
+    def __init__(self) -> None:
+        self.messages: list[str | bytes] = []
+        self.reasons: list[Reason] = []
+        self.error: Exception | None = None
+        self.at_end: Callable[[], None] | None = None
+        self.due: Callable[[float], float | None] | None = None
+
+    def on_message(self, data: str | bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.messages.append(data)
+
+    def on_close(self, reason: Reason) -> None:
+        self.reasons.append(reason)
+        if self.at_end is not None:
+            self.at_end()
+
+    def on_due(self, now: float) -> float | None:
+        return None if self.due is None else self.due(now)

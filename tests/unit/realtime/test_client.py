@@ -1,0 +1,388 @@
+"""The Socket.IO side of one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tests.clock import TurnedClock
+from tests.loop import Timers, settle
+from tests.unit.realtime.stage import Stage, error_of, fail_with
+
+from callboard.auth.principal import Principal
+from callboard.errors import Forbidden, Invalid, RateLimited, Unauthenticated, Unavailable
+from callboard.realtime.connection import Reason
+from callboard.realtime.namespace import Member
+
+
+@pytest.fixture
+async def stage(clock: TurnedClock) -> Stage:
+    return Stage(clock)
+
+
+async def echo(member: Member, data: dict[str, object]) -> dict[str, object]:
+    return {"data": data}
+
+
+class Gate:
+    """A handler that waits until it is opened, and says which messages it has seen."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.seen: list[object] = []
+
+    async def __call__(self, member: Member, data: dict[str, object]) -> dict[str, object]:
+        await self.open.wait()
+        self.seen.append(data.get("n"))
+        return {}
+
+
+# CONNECT
+
+
+async def test_a_client_joins_a_namespace(stage: Stage) -> None:
+    peer = stage.peer()
+    [answer] = await peer.say('0/feed,{"token":"mira"}')
+    [member] = stage.joined
+    assert answer == f'0/feed,{{"sid":"{member.sid}"}}'
+    assert member.sid != peer.connection.session.sid
+    assert member.principal.id == "u1"
+    assert member.rooms == {"user:u1", "role:admin", "team:art"}
+    assert stage.node.has_room("/feed", "user:u1")
+
+
+async def test_a_connection_may_join_several_namespaces(stage: Stage) -> None:
+    peer = stage.peer()
+    await peer.join("/feed", "mira")
+    await peer.join("/admin", "mira")
+    assert len(stage.feed.hub) == len(stage.admin.hub) == 1
+
+
+async def test_an_unknown_namespace_is_refused_and_the_connection_lives(stage: Stage) -> None:
+    peer = stage.peer()
+    with capture_logs() as logs:
+        assert await peer.say("0/none,", "0") == [
+            '4/none,{"message":"Invalid namespace"}',
+            '4{"message":"Invalid namespace"}',
+        ]
+    assert [entry["code"] for entry in logs] == ["invalid_namespace"] * 2
+    await peer.join()
+
+
+@pytest.mark.parametrize(
+    ("token", "error", "code"),
+    [
+        ("{}", Unauthenticated("a token is missing", code="token_missing"), "token_missing"),
+        ('{"token":"secret-token"}', Unauthenticated("expired", code="token_expired"), "token_expired"),
+        ('{"token":"secret-token"}', Forbidden("no"), "forbidden"),
+    ],
+)
+async def test_a_refused_token_is_answered_with_its_code_and_never_logged(
+    stage: Stage, token: str, error: Exception, code: str
+) -> None:
+    stage.door.error = error
+    peer = stage.peer()
+    with capture_logs() as logs:
+        [answer] = await peer.say("0/feed," + token)
+    assert json.loads(answer.removeprefix("4/feed,"))["data"] == {"code": code}
+    assert [(entry["event"], entry["code"], entry["address"]) for entry in logs] == [
+        ("socket.refused", code, "192.0.2.1")
+    ]
+    assert "secret-token" not in repr(logs)
+    assert not peer.connection.closed
+    await peer.join()
+
+
+async def test_a_namespace_may_ask_for_a_role(stage: Stage) -> None:
+    peer = stage.peer()
+    [answer] = await peer.say('0/admin,{"token":"jonas"}')
+    assert json.loads(answer.removeprefix("4/admin,"))["data"] == {"code": "forbidden"}
+    assert len(stage.admin.hub) == 0
+
+
+async def test_what_will_pass_ends_the_transport_so_that_the_client_comes_back(stage: Stage) -> None:
+    stage.door.error = Unavailable("the issuer does not answer")
+    peer = stage.peer()
+    assert await peer.say('0/feed,{"token":"x"}') == []
+    assert peer.sink.reasons == [Reason.UNAVAILABLE]
+
+
+async def test_a_defect_while_connecting_ends_the_connection_and_is_logged(stage: Stage) -> None:
+    stage.door.error = RuntimeError("defect")
+    peer = stage.peer()
+    with capture_logs() as logs:
+        assert await peer.say('0/feed,{"token":"x"}', '2/feed,["e"]') == []
+    assert peer.sink.reasons == [Reason.FAILED]
+    assert [entry["event"] for entry in logs] == ["task.failed"]
+
+
+async def test_joining_twice_is_a_broken_rule(stage: Stage) -> None:
+    peer = stage.peer()
+    await peer.join()
+    await peer.say('0/feed,{"token":"jonas"}')
+    assert peer.sink.reasons == [Reason.PROTOCOL]
+    assert len(stage.feed.hub) == 0
+
+
+@pytest.mark.parametrize("packet", ['2["e"]', "1", "31[]"])
+async def test_the_first_packet_is_connect(stage: Stage, packet: str) -> None:
+    peer = stage.peer()
+    await peer.say(packet)
+    assert peer.sink.reasons == [Reason.PROTOCOL]
+
+
+async def test_a_connection_that_joins_nothing_in_time_ends(stage: Stage, timers: Timers) -> None:
+    silent, refused, joined = stage.peer(), stage.peer(), stage.peer()
+    await refused.say('0/feed,{"token":"wrong"}')
+    await joined.join()
+    timers.turn(9.9)
+    assert silent.sink.reasons == []
+    timers.turn(2.1)
+    assert silent.sink.reasons == refused.sink.reasons == [Reason.NO_CONNECT]
+    timers.turn(10.0)
+    assert joined.sink.reasons == []
+
+
+async def test_who_ends_while_the_token_is_checked_joins_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = asyncio.Event()
+    authenticate = stage.door.authenticate
+
+    async def slow(auth: dict[str, Any]) -> Principal:
+        await checked.wait()
+        return await authenticate(auth)
+
+    monkeypatch.setattr(stage.door, "authenticate", slow)
+    peer = stage.peer()
+    await peer.say('0/feed,{"token":"mira"}')
+    peer.connection.close(Reason.TRANSPORT)
+    checked.set()
+    await settle()
+    assert stage.joined == []
+    assert len(stage.feed.hub) == 0
+
+
+# Messages
+
+
+async def test_a_message_is_acknowledged(stage: Stage) -> None:
+    stage.feed.on("save", echo)
+    peer = stage.peer()
+    await peer.join()
+    assert await peer.say('2/feed,7["save",{"a":1}]') == ['3/feed,7[{"ok":true,"data":{"a":1}}]']
+    assert await peer.say('2/feed,8["save"]') == ['3/feed,8[{"ok":true,"data":{}}]']
+    assert await peer.say('2/feed,["save",{"a":1}]') == []
+
+
+async def test_attachments_go_in_and_out(stage: Stage) -> None:
+    stage.feed.on("save", echo)
+    peer = stage.peer()
+    await peer.join()
+    [answer] = await peer.say('51-/feed,7["save",{"a":{"_placeholder":true,"num":0}}]', b"\x01")
+    assert answer == '61-/feed,7[{"ok":true,"data":{"a":{"_placeholder":true,"num":0}}}]'
+    assert peer.sink.batches[-1][-1].attachments == (b"\x01",)
+
+
+@pytest.mark.parametrize(
+    ("packet", "code"),
+    [
+        ('2/feed,1["unknown",{}]', "unknown_event"),
+        ('2/feed,1["save",[]]', "invalid"),
+        ('2/feed,1["save",null]', "invalid"),
+        ('2/feed,1["save",{},{}]', "invalid"),
+    ],
+)
+async def test_what_cannot_be_handled_is_acknowledged_with_an_error(stage: Stage, packet: str, code: str) -> None:
+    stage.feed.on("save", echo)
+    peer = stage.peer()
+    await peer.join()
+    [answer] = await peer.say(packet)
+    assert error_of(answer)["code"] == code
+    assert not peer.connection.closed
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(Invalid("no", field="a"), "invalid"), (RateLimited("no", retry_after=1), "rate_limited")]
+)
+async def test_an_error_of_a_handler_is_acknowledged(stage: Stage, error: Exception, code: str) -> None:
+    stage.feed.on("save", fail_with(error))
+    peer = stage.peer()
+    await peer.join()
+    [answer] = await peer.say('2/feed,1["save"]')
+    assert error_of(answer) == {"code": code, "message": "no"}
+
+
+async def test_a_defect_of_a_handler_costs_its_message_only(stage: Stage) -> None:
+    stage.feed.on("crash", fail_with(RuntimeError("secret detail")))
+    stage.feed.on("save", echo)
+    peer = stage.peer()
+    await peer.join()
+    with capture_logs() as logs:
+        first, second = await peer.say('2/feed,1["crash"]', '2/feed,2["save"]')
+    assert error_of(first)["code"] == "internal"
+    assert "secret" not in first
+    assert second == '3/feed,2[{"ok":true,"data":{}}]'
+    assert [(entry["event"], entry["name"]) for entry in logs] == [("socket.handler_failed", "crash")]
+
+
+@pytest.mark.parametrize("answer", [{"x": object()}, {"x": "\ud800"}, {"x": {1j: 1}}])
+async def test_an_answer_that_is_not_json_is_the_handlers_defect(stage: Stage, answer: dict[str, object]) -> None:
+    async def handler(member: Member, data: dict[str, object]) -> dict[str, object]:
+        return answer
+
+    stage.feed.on("odd", handler)
+    stage.feed.on("save", echo)
+    peer = stage.peer()
+    await peer.join()
+    with capture_logs() as logs:
+        first, second = await peer.say('2/feed,1["odd"]', '2/feed,2["save"]')
+    assert error_of(first)["code"] == "internal"
+    assert second == '3/feed,2[{"ok":true,"data":{}}]'
+    assert [entry["event"] for entry in logs] == ["socket.handler_failed"]
+
+
+async def test_an_acknowledgement_from_the_client_is_taken(stage: Stage) -> None:
+    peer = stage.peer()
+    await peer.join()
+    assert await peer.say('3/feed,1["fine"]') == []
+    assert not peer.connection.closed
+
+
+async def test_messages_are_handled_one_after_another_and_in_order(stage: Stage) -> None:
+    gate = Gate()
+    stage.feed.on("step", gate)
+    stage.feed.on("save", echo)
+    peer = stage.peer()
+    await peer.join()
+    assert await peer.say('2/feed,["step",{"n":1}]', '2/feed,["step",{"n":2}]', '2/feed,3["save"]') == []
+    assert gate.seen == []
+    gate.open.set()
+    await settle()
+    assert gate.seen == [1, 2]
+    assert peer.sink.texts[-1] == '43/feed,3[{"ok":true,"data":{}}]'
+    assert stage.node._tasks == set()
+
+
+async def test_one_clients_slow_message_holds_up_nobody_else(stage: Stage) -> None:
+    stage.feed.on("step", Gate())
+    stage.feed.on("save", echo)
+    slow, other = stage.peer(), stage.peer()
+    await slow.join()
+    await other.join()
+    await slow.say('2/feed,["step"]')
+    assert await other.say('2/feed,1["save"]') == ['3/feed,1[{"ok":true,"data":{}}]']
+
+
+async def test_no_acknowledgement_follows_the_end(stage: Stage) -> None:
+    gate = Gate()
+    stage.feed.on("step", gate)
+    peer = stage.peer()
+    await peer.join()
+    await peer.say('2/feed,1["step",{"n":1}]', '2/feed,2["step",{"n":2}]')
+    peer.connection.close(Reason.CLIENT)
+    gate.open.set()
+    await settle()
+    assert gate.seen == [1]
+    assert not any(text.startswith("43") for text in peer.sink.texts)
+
+
+async def test_the_number_of_messages_that_wait_is_bounded(clock: TurnedClock) -> None:
+    stage = Stage(clock, max_inbox=3)
+    stage.feed.on("step", Gate())
+    peer = stage.peer()
+    await peer.join()
+    await peer.say('2/feed,["step"]')
+    await peer.say(*['2/feed,["step"]'] * 3)
+    assert not peer.connection.closed
+    await peer.say('2/feed,["step"]')
+    assert peer.sink.reasons == [Reason.FLOOD]
+    assert len(stage.feed.hub) == 0
+
+
+async def test_the_size_of_what_waits_is_bounded(clock: TurnedClock) -> None:
+    stage = Stage(clock, max_inbox_bytes=500)
+    gate = Gate()
+    stage.feed.on("step", gate)
+    peer = stage.peer()
+    await peer.join()
+    large = '51-/feed,["step",{"n":{"_placeholder":true,"num":0}}]'
+    gate.open.set()
+    for _ in range(5):
+        await peer.say(large, b"x" * 200)
+    assert not peer.connection.closed
+    gate.open.clear()
+    await peer.say(large, b"x" * 200)
+    assert not peer.connection.closed
+    await peer.say(large, b"x" * 200)
+    assert peer.sink.reasons == [Reason.FLOOD]
+
+
+async def test_messages_before_the_token_is_checked_count_as_waiting(
+    clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(clock, max_inbox=3)
+
+    async def never(auth: dict[str, Any]) -> Principal:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(stage.door, "authenticate", never)
+    peer = stage.peer()
+    await peer.say("0/feed,")
+    await peer.say(*['2/feed,["e"]'] * 4)
+    assert peer.sink.reasons == [Reason.FLOOD]
+    await stage.node.stop()
+
+
+# Leaving
+
+
+async def test_disconnect_leaves_one_namespace(stage: Stage) -> None:
+    peer = stage.peer()
+    await peer.join("/feed", "mira")
+    await peer.join("/admin", "mira")
+    assert await peer.say("1/feed,") == []
+    assert [member.namespace.name for member in stage.left] == ["/feed"]
+    assert (len(stage.feed.hub), len(stage.admin.hub)) == (0, 1)
+    assert not stage.node.has_room("/feed", "user:u1")
+    await peer.say("1/feed,")
+    assert len(stage.left) == 1
+    await peer.join("/feed", "mira")
+
+
+async def test_what_was_sent_before_disconnect_is_handled_first(stage: Stage) -> None:
+    gate = Gate()
+    stage.feed.on("step", gate)
+    peer = stage.peer()
+    await peer.join()
+    await peer.say('2/feed,["step",{"n":1}]', '2/feed,["step",{"n":2}]', "1/feed,", '2/feed,["step",{"n":3}]')
+    assert stage.left == []
+    gate.open.set()
+    await settle()
+    assert gate.seen == [1, 2]
+    assert len(stage.left) == 1
+
+
+async def test_connect_and_disconnect_at_once_leave_nobody_behind(stage: Stage) -> None:
+    peer = stage.peer()
+    await peer.say('0/feed,{"token":"mira"}', "1/feed,")
+    assert len(stage.feed.hub) == 0
+    assert stage.left == stage.joined != []
+
+
+async def test_the_end_of_a_connection_leaves_everything_and_calls_each_once(stage: Stage) -> None:
+    def fail(member: Member) -> None:
+        raise RuntimeError("defect")
+
+    stage.node._on_left.insert(0, fail)
+    peer = stage.peer()
+    await peer.join("/feed", "mira")
+    await peer.join("/admin", "mira")
+    with capture_logs() as logs:
+        peer.connection.close(Reason.TRANSPORT)
+    assert [member.namespace.name for member in stage.left] == ["/feed", "/admin"]
+    assert len(stage.feed.hub) == len(stage.admin.hub) == 0
+    assert [(entry["event"], entry["name"]) for entry in logs] == [("socket.handler_failed", "disconnect")] * 2
+    assert stage.node.engine.connections == {}

@@ -1,0 +1,56 @@
+"""Who is in which room."""
+
+from __future__ import annotations
+
+from callboard.realtime.hub import Hub
+
+
+def test_everyone_is_in_no_room() -> None:
+    hub: Hub[str] = Hub()
+    hub.add("a")
+    hub.add("b")
+    hub.add("a")
+    assert len(hub) == 2
+    assert "a" in hub
+    assert "c" not in hub
+    assert set(hub.select([])) == {"a", "b"}
+    assert set(hub.select(["a"])) == set()
+
+
+def test_a_member_of_several_rooms_is_found_once() -> None:
+    hub: Hub[str] = Hub()
+    for member in "abc":
+        hub.add(member)
+    hub.join("a", "red")
+    hub.join("a", "red")
+    hub.join("a", "blue")
+    hub.join("b", "blue")
+    assert sorted(hub.select(["red", "blue"])) == ["a", "b"]
+    assert sorted(hub.select(["red", "none"])) == ["a"]
+    assert sorted(hub.select(["blue", "blue"])) == ["a", "b"]
+    assert sorted(hub.select(["none", "nowhere"])) == []
+
+
+def test_an_empty_room_is_forgotten() -> None:
+    hub: Hub[str] = Hub()
+    hub.add("a")
+    hub.join("a", "red")
+    assert hub.has("red")
+    hub.leave("a", "red")
+    hub.leave("a", "red")
+    assert not hub.has("red")
+    assert hub._rooms == {}
+
+
+def test_a_discarded_member_is_nowhere() -> None:
+    hub: Hub[str] = Hub()
+    for member in "ab":
+        hub.add(member)
+        hub.join(member, "red")
+    hub.join("a", "blue")
+    hub.discard("a", ["red", "blue", "never joined"])
+    assert set(hub.select([])) == {"b"}
+    assert set(hub.select(["red", "blue"])) == {"b"}
+    assert list(hub._rooms) == ["red"]
+    hub.discard("a", [])
+    assert len(hub) == 1
