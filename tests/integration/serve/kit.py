@@ -307,6 +307,25 @@ async def tab(
 
 
 @asynccontextmanager
+async def raw(
+    server: Server, path: str = "/socket.io/?EIO=4&transport=websocket", **headers: str
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket without a client library's care; the server's OPEN packet has come."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(server.url + path, headers=headers) as socket:
+        assert (await socket.receive_str(timeout=WAIT_SECONDS)).startswith("0{")
+        yield socket
+
+
+async def connect_raw(socket: aiohttp.ClientWebSocketResponse, namespace: str, token: str | None) -> str:
+    """Send CONNECT; the packet that answers it, without its type and namespace."""
+    await socket.send_str(f"40{namespace},{json.dumps({} if token is None else {'token': token})}")
+    answer = await socket.receive_str(timeout=WAIT_SECONDS)
+    head, _, payload = answer.partition(",")
+    assert head[2:] == namespace
+    return head[:2] + payload
+
+
+@asynccontextmanager
 async def database(server: Server) -> AsyncIterator[Any]:
     """A connection to the server's embedded database, as a host application's."""
     connection = await asyncpg.connect(server.dsn(), timeout=WAIT_SECONDS)
