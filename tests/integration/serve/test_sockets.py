@@ -170,11 +170,11 @@ async def test_a_handshake_that_is_none(server: Server, query: str) -> None:
 
 @pytest.mark.parametrize("origin", [FOREIGN, "null", LISTED + "/", "https://localhost:5173"])
 async def test_a_foreign_origin_may_not_connect(server: Server, origin: str) -> None:
-    async with server.rest() as client, logged_once(server, "origin_refused"):
+    async with server.rest() as client, logged_once(server, "forbidden"):
         answer = await client.get(POLLING, headers={"origin": origin})
         assert answer.status_code == 403
         assert "access-control-allow-origin" not in answer.headers
-    async with logged_once(server, "origin_refused"):
+    async with logged_once(server, "forbidden"):
         assert (await refused_upgrade(server, Origin=origin)).status == 403
 
 
