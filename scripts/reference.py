@@ -42,14 +42,14 @@ def messages_page() -> str:
 def rest_page() -> str:
     """The table of endpoints."""
     service: Any = None  # the declarations do not touch it
-    endpoints: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
-    rows = [
-        f"| `{endpoint.method}` | `/api/v1{endpoint.path}` | {'admin' if endpoint.admin else 'user'} | {endpoint.status} "
-        f"| {endpoint.summary} |"
-        for endpoint in endpoints
-    ]
+    found: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
+    rows = [f"| `{at.method}` | `/api/v1{at.path}` | {_who(at)} | {at.status} | {at.summary} |" for at in found]
     table = "\n".join(["| method | path | who | status | what |", "|---|---|---|---|---|", *rows])
     return (REFERENCE / "rest.intro.md").read_text().rstrip() + "\n\n" + table + "\n"
+
+
+def _who(endpoint: Endpoint) -> str:
+    return "admin" if endpoint.admin else "user"
 
 
 def _message(message: Message) -> str:

@@ -10,14 +10,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import httpx
-
 from callboard import __version__, reactions, telemetry, web_files
 from callboard.auth.principal import Principal
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
-from callboard.demo import Demo
+from callboard.demo import Demo, for_this_machine
 from callboard.notifications.handlers import register as register_notifications
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService, UnreadCounts
@@ -64,31 +62,26 @@ class Callboard:
     ws_protocol: Any
 
     def __init__(
-        self,
-        settings: Settings,
-        dsn: str,
-        *,
-        clock: Clock | None = None,
-        demo: bool = False,
-        host: ASGIApp | None = None,
+        self, settings: Settings, *, clock: Clock | None = None, demo: bool = False, host: ASGIApp | None = None
     ) -> None:
+        """Read the keys. Raises SettingsError or StartError if they cannot be used."""
         self.settings = settings
         self.clock = clock or SystemClock()
-        self._dsn = dsn
-        self._demo = demo
+        self.tokens = verifier(settings, clock=self.clock)
+        self.node = self._make_node()
+        self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
         self._tasks: list[asyncio.Task[None]] = []
+        self._opened: Database | None = None
 
-    async def start(self) -> None:
-        """Open the pool, wire everything, start the relay. The database is migrated already."""
+    async def start(self, dsn: str) -> None:
+        """Open the pool, wire everything, start the relay. The database is migrated already. Raises StartError."""
         settings, clock = self.settings, self.clock
-        self.tokens = verifier(settings, clock=clock, client=httpx.AsyncClient(follow_redirects=False))
-        self.database = await Database.open(self._dsn)
-        self.node = self._make_node()
+        self.database = self._opened = await Database.open(dsn)
         broker = MemoryBroker(self.node.deliver)
         self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
         deliver = reactions.deliver_logged(self.node, self.unread, clock)
-        self.relay = Relay(self._dsn, deliver, clock=clock, recovery_window_hours=settings.recovery_window_hours)
+        self.relay = Relay(dsn, deliver, clock=clock, recovery_window_hours=settings.recovery_window_hours)
         outbox = Outbox(self.relay.wake)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types)
         register_notifications(self.node.namespace("/feed"), notifications)
@@ -99,12 +92,13 @@ class Callboard:
         self._own("unread", self.unread.run())
 
     async def stop(self) -> None:
-        """End connections, then tasks, then the pool."""
+        """End connections, then tasks, then the pool: whatever `start` came to."""
         await self.node.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.database.close()
+        if self._opened is not None:
+            await self._opened.close()
         await self.tokens.aclose()
 
     def _make_node(self) -> Node:
@@ -117,9 +111,8 @@ class Callboard:
     def _make_asgi(self, endpoints: list[Any]) -> None:
         settings = self.settings
         policy = Policy(settings.cors_origins, settings.cors_credentials, settings.trusted_proxies)
-        status = Status(settings, self.database, lambda: self.relay.ready, demo=self._demo)
-        demo = Demo(TokenSigner(settings, clock=self.clock), self.clock).endpoints() if self._demo else []
-        public = [*status.endpoints(), *demo]
+        status = Status(settings, self.database, lambda: self.relay.ready, demo=self._demo is not None)
+        public = [*status.endpoints(), *(self._demo.endpoints() if self._demo is not None else [])]
         api = create_api(
             endpoints,
             self.tokens,
@@ -130,7 +123,8 @@ class Callboard:
         )
         polling = Cors(Polling(self.node.engine, policy), policy)
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
-        self.asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+        asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+        self.asgi = asgi if self._demo is None else for_this_machine(asgi)
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

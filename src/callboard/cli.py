@@ -17,7 +17,7 @@ import click
 import httpx
 import uvloop
 
-from callboard import __version__, doctor, server, telemetry
+from callboard import __version__, announcement, doctor, server, telemetry
 from callboard import settings as settings_module
 from callboard.auth.tokens import TokenSigner, parse_ttl
 from callboard.clock import SystemClock
@@ -123,13 +123,14 @@ def notify(
     """Send a notification through a running server."""
     settings = _settings(data_dir)
     try:
-        payload = json.loads(data)
-    except ValueError as error:
+        payload = json.loads(data, parse_constant=_no_json)
+    except (ValueError, RecursionError) as error:
         raise CallboardError(f"--data is not JSON: {error}") from None
     body = {"user_ids": list(recipients), "type": kind, "title": title, "message": message, "data": payload}
+    place = (url or _running_url(settings)).rstrip("/") + "/api/v1/notifications"
     signer = TokenSigner(settings, clock=SystemClock())
     bearer = signer.sign("callboard", "callboard notify", ("admin",), ttl=parse_ttl("1m"))
-    answer = _post(f"{url or _running_url(settings)}/api/v1/notifications", body, bearer)
+    answer = _post(place, json.dumps(body).encode(), bearer)
     click.echo(f"sent {answer['notification_id']} to {answer['created']}")
 
 
@@ -138,6 +139,8 @@ def notify(
 @_data_dir
 def doctor_command(port: int | None, data_dir: Path | None) -> None:
     """Check settings, database, migrations, port and versions; say how to mend each."""
+    # What it finds is its answer; the log would say the same again.
+    telemetry.configure("warning", "console")
     findings = asyncio.run(doctor.examine(data_dir, port))
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.text}")
@@ -157,27 +160,32 @@ async def _migrate(settings: Settings, check: bool) -> list[str]:
     return [migration.name for migration in found]
 
 
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
 def _running_url(settings: Settings) -> str:
-    path = server.server_file(settings.data_dir)
-    try:
-        return str(json.loads(path.read_text())["url"])
-    except (OSError, ValueError, KeyError):
+    server = announcement.find(settings.data_dir)
+    if server is None:
         raise CallboardError(
             f"no server runs on {settings.data_dir}: start one with 'callboard serve', or name one with --url"
-        ) from None
-
-
-def _post(url: str, body: dict[str, Any], bearer: str) -> dict[str, Any]:
-    try:
-        response = httpx.post(
-            url, json=body, headers={"authorization": f"Bearer {bearer}"}, timeout=10, trust_env=False
         )
-    except httpx.HTTPError as error:
+    return server.url
+
+
+def _post(url: str, body: bytes, bearer: str) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {bearer}", "content-type": "application/json"}
+    try:
+        response = httpx.post(url, content=body, headers=headers, timeout=10, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CallboardError(f"{url} does not answer ({error}): is the server running?") from None
     if response.is_error:
         raise CallboardError(f"the server refused it ({response.status_code}): {_detail(response)}")
-    answer: dict[str, Any] = response.json()
-    return answer
+    try:
+        answer: dict[str, Any] = response.json()
+        return {"notification_id": answer["notification_id"], "created": answer["created"]}
+    except (ValueError, KeyError, TypeError):
+        raise CallboardError(f"{url} answers, but not as Callboard does: is it the right server?") from None
 
 
 def _detail(response: httpx.Response) -> str:

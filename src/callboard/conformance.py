@@ -23,6 +23,7 @@ from callboard.transports.asgi import AsgiWebSocket
 from callboard.transports.asgi_types import Receive, Scope, Send
 from callboard.transports.cors import Cors
 from callboard.transports.handshake import Policy
+from callboard.transports.http import HttpProtocol
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
 from callboard.wire import socketio
@@ -113,6 +114,7 @@ async def serve(port: int, transport: str) -> None:
         create_app(engines),
         host="127.0.0.1",
         port=port,
+        http=HttpProtocol if transport == "native" else "httptools",
         ws=protocol_class(engines, Policy(origins=frozenset({"http://localhost:3000"})))
         if transport == "native"
         else "websockets-sansio",

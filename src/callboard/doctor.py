@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
-from callboard import __version__, web_files
+from callboard import __version__, announcement, web_files
 from callboard import settings as settings_module
 from callboard.auth.tokens import verifier
 from callboard.clock import SystemClock
@@ -45,7 +45,8 @@ async def examine(data_dir: Path | None, port: int | None) -> list[Finding]:
     except CallboardError as error:
         return [*findings, Finding(name="settings", ok=False, text=error.message)]
     findings.append(Finding(name="settings", ok=True, text=f"data directory {settings.data_dir}"))
-    findings += [_keys(settings), _port(settings.socket_port if port is None else port), _disk(settings.data_dir)]
+    wanted = settings.socket_port if port is None else port
+    findings += [_keys(settings), _port(wanted, settings.data_dir), _disk(settings.data_dir)]
     return findings + await _database(settings)
 
 
@@ -70,7 +71,10 @@ def _keys(settings: Settings) -> Finding:
     return Finding(name="keys", ok=True, text=f"tokens by {', '.join(settings.jwt_algorithms)}")
 
 
-def _port(port: int) -> Finding:
+def _port(port: int, data_dir: Path) -> Finding:
+    running = announcement.find(data_dir)
+    if running is not None and running.port == port:
+        return Finding(name="port", ok=True, text=f"{port} is used by the server of this data directory")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

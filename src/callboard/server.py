@@ -1,8 +1,9 @@
 """`callboard serve`: one process from its port to its exit status.
 
-Owns: the order of start and end, the port, the signals, and `server.json` in the data directory. Never: a route.
+Owns: the order of start and end, the port, and the signals. Never: a route.
 
-The port is bound first, so that an occupied one costs nothing; the database follows, then the node. At the end
+The port is bound first, so that an occupied one costs nothing; then keys and settings are tried, the database
+follows, then the node. At the end
 connections close first and our PostgreSQL last. uvicorn's own signal handling is not used: it re-raises SIGTERM.
 """
 
@@ -11,29 +12,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
 
 from callboard import __version__
+from callboard.announcement import announced
 from callboard.app import Callboard
 from callboard.clock import SystemClock
 from callboard.errors import SettingsError, StartError
 from callboard.settings import Settings
+from callboard.store.database import Database
 from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import migrate
 from callboard.telemetry import log
+from callboard.transports.asgi_types import ASGIApp
+from callboard.transports.http import HttpProtocol
 
 KEEP_ALIVE = 75
 BACKLOG = 2048
+# Seconds for requests under way, and for all of uvicorn with a host application's lifespan.
+GRACE = 5
+END_TIMEOUT = 10.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -47,37 +54,34 @@ class ServeOptions:
     app: str | None = None
 
 
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its signal handlers: the process's are ours."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def serve(settings: Settings, options: ServeOptions) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingsError or StartError if it cannot start."""
     if options.demo and options.host not in LOOPBACK:
         raise SettingsError("--demo hands tokens to anybody: it runs on a loopback --host only")
-    clock = SystemClock()
-    stop = _stop_event()
+    stop = _Stop()
     with _bind(options.host, settings.socket_port if options.port is None else options.port) as listener:
         host = _load(options.app) if options.app else None
-        async with database(settings) as dsn:
-            await migrate(dsn)
-            callboard = Callboard(settings, dsn, clock=clock, demo=options.demo, host=host)
-            await callboard.start()
-            try:
-                await _run(callboard, listener, options, stop)
-            finally:
-                await callboard.stop()
+        callboard = Callboard(settings, clock=SystemClock(), demo=options.demo, host=host)
+        try:
+            async with database(settings) as dsn:
+                await migrate(dsn)
+                try:
+                    await callboard.start(dsn)
+                    stop.starting = None
+                    await _run(callboard, listener, options, stop)
+                finally:
+                    await callboard.stop()
+        except asyncio.CancelledError:
+            if not stop.event.is_set():
+                raise
     log.info("server.stopped")
 
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[str]:
-    """The DSN to use: DATABASE_URL, or the embedded PostgreSQL while it is needed."""
+    """The DSN to use: DATABASE_URL, if it answers, or the embedded PostgreSQL while it is needed."""
     if settings.database_url is not None:
+        await _reach(settings.database_url)
         yield settings.database_url
         return
     embedded = EmbeddedPostgres(settings.data_dir)
@@ -88,42 +92,100 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         await embedded.stop()
 
 
-def server_file(data_dir: Path) -> Path:
-    """Where a running server tells its URL and process id."""
-    return data_dir / "server.json"
+async def _reach(url: str) -> None:
+    try:
+        pool = await Database.open(url, min_size=1, max_size=1)
+    except StartError as error:
+        raise StartError(f"DATABASE_URL ({_without_secrets(url)}): {error.message}") from None
+    await pool.close()
 
 
-async def _run(callboard: Callboard, listener: socket.socket, options: ServeOptions, stop: asyncio.Event) -> None:
-    config = uvicorn.Config(
+def _without_secrets(url: str) -> str:
+    """A database's URL without the password and the options, of which one may be it."""
+    parts = urlsplit(url)
+    user, at, place = parts.netloc.rpartition("@")
+    return urlunsplit((parts.scheme, user.partition(":")[0] + at + place, parts.path, "", ""))
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers and its exit: the process's are ours. `up` is set once it serves."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise StartError("the host application (--app) failed to start: its lifespan says why above") from None
+        self.up.set()
+
+
+async def _run(callboard: Callboard, listener: socket.socket, options: ServeOptions, stop: _Stop) -> None:
+    server = _Uvicorn(_config(callboard, options))
+    running = asyncio.ensure_future(server.serve(sockets=[listener]))
+    stopping = asyncio.ensure_future(stop.event.wait())
+    ready = asyncio.ensure_future(_until_ready(callboard, server))
+    with contextlib.ExitStack() as stack:
+        try:
+            await asyncio.wait({running, stopping, ready}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done() and not stopping.done():
+                stack.enter_context(announced(callboard.settings.data_dir, _url(options.host, listener)))
+                _say_started(callboard, _url(options.host, listener))
+                await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            ready.cancel()
+            await _end(callboard, server, running)
+
+
+async def _until_ready(callboard: Callboard, server: _Uvicorn) -> None:
+    await server.up.wait()
+    await callboard.relay.until_ready()
+
+
+def _say_started(callboard: Callboard, url: str) -> None:
+    settings = callboard.settings
+    where = "embedded" if settings.database_url is None else "DATABASE_URL"
+    log.info("server.started", url=url, version=__version__, database=where, data_dir=str(settings.data_dir))
+
+
+async def _end(callboard: Callboard, server: _Uvicorn, running: asyncio.Future[None]) -> None:
+    """Close every connection, then the port. Raises what uvicorn ended with."""
+    log.info("server.stopping", connections=len(callboard.node.engine.connections))
+    # Held polls and WebSockets end first: uvicorn waits for the one and does not know the other.
+    await callboard.node.stop()
+    server.should_exit = True
+    if not server.up.is_set():
+        running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=END_TIMEOUT)
+    if not done:
+        running.cancel()
+        await asyncio.wait({running})
+    if not running.cancelled():
+        running.result()
+
+
+def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
+    return uvicorn.Config(
         callboard.asgi,
-        http="httptools",
+        http=HttpProtocol,
         ws=callboard.ws_protocol,
-        lifespan="on" if options.app else "off",
+        # A host application need not know of lifespans.
+        lifespan="auto" if options.app else "off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=GRACE,
         backlog=BACKLOG,
     )
-    server = _Uvicorn(config)
-    running = asyncio.ensure_future(server.serve(sockets=[listener]))
-    stopping = asyncio.ensure_future(stop.wait())
-    url = _url(options.host, listener)
-    with _announced(callboard.settings.data_dir, url):
-        await callboard.relay.until_ready()
-        where = "embedded" if callboard.settings.database_url is None else "DATABASE_URL"
-        log.info(
-            "server.started", url=url, version=__version__, database=where, data_dir=str(callboard.settings.data_dir)
-        )
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        log.info("server.stopping", connections=len(callboard.node.engine.connections))
-        stopping.cancel()
-        # Held polls and WebSockets end first: uvicorn waits for the one and does not know the other.
-        await callboard.node.stop()
-        server.should_exit = True
-        await running
 
 
 @contextlib.contextmanager
@@ -146,39 +208,37 @@ def _bind(host: str, port: int) -> Iterator[socket.socket]:
         listener.close()
 
 
-@contextlib.contextmanager
-def _announced(data_dir: Path, url: str) -> Iterator[None]:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    path = server_file(data_dir)
-    mine = json.dumps({"url": url, "pid": os.getpid()})
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(mine)
-    draft.replace(path)
-    try:
-        yield
-    finally:
-        if path.exists() and path.read_text() == mine:
-            path.unlink()
-
-
 def _url(host: str, listener: socket.socket) -> str:
     name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
     port = listener.getsockname()[1]
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def _stop_event() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+class _Stop:
+    """SIGTERM and SIGINT set `event`, and cancel the task that is `starting`: a start may wait long for a lock."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.starting = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask)
+
+    def _ask(self) -> None:
+        self.event.set()
+        starting, self.starting = self.starting, None
+        if starting is not None:
+            starting.cancel()
 
 
-def _load(target: str) -> Any:
-    """The host application `module:attribute`. Callboard itself never imports one."""
+def _load(target: str) -> ASGIApp:
+    """The host application `module:attribute`, looked for in the working directory too. Callboard never imports one."""
     module, _, attribute = target.partition(":")
+    sys.path.insert(0, os.getcwd())
     try:
-        return getattr(importlib.import_module(module), attribute)
+        host: ASGIApp = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(f"--app {target!r} cannot be loaded: {error}; give module:attribute") from None
+    if not callable(host):
+        raise SettingsError(f"--app {target!r} is no ASGI application: it cannot be called")
+    return host

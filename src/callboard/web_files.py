@@ -12,7 +12,7 @@ from litestar import Response
 from litestar.router import Router
 from litestar.static_files import create_static_files_router
 
-DIRECTORY = Path(__file__).parent / "web"
+DIRECTORY = Path(__file__).resolve().parent / "web"
 
 _HEADERS = {
     "content-security-policy": (
@@ -40,8 +40,11 @@ def has(path: str) -> bool:
     """Whether a request path names a file of the page."""
     if path == "/":
         return built()
-    found = (DIRECTORY / path.lstrip("/")).resolve()
-    return found.is_relative_to(DIRECTORY) and found.is_file()
+    try:
+        found = (DIRECTORY / path.lstrip("/")).resolve()
+        return found.is_relative_to(DIRECTORY) and found.is_file()
+    except (OSError, ValueError):  # longer than a name may be, or with NUL
+        return False
 
 
 def _add_headers(response: Response[Any]) -> Response[Any]:

@@ -172,3 +172,9 @@ async def expect_open_packet(wire: Wire) -> None:
     opened = await wire.frame()
     assert opened.opcode == TEXT
     assert opened.payload.startswith(b'0{"sid":')
+
+
+async def expect_echo(wire: Wire, payload: bytes = b"4still here", opcode: int = TEXT) -> None:
+    """The connection lives: a message comes back."""
+    await wire.send(frame(opcode, payload))
+    assert await wire.receive() == Frame(opcode=opcode, payload=payload)

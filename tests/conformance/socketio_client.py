@@ -12,6 +12,9 @@ from typing import Any
 
 from tests.conformance.client import Engine, Socket
 
+# So many messages a client may send at once, without waiting for what they cause.
+BURST = 90
+
 
 def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""RFC 6455, byte by byte: the opening handshake, framing, fragmentation, control frames, closing, limits.
+"""RFC 6455, byte by byte: the opening handshake, framing, fragmentation, control frames.
 
 The server is the Engine.IO echo: a text message that begins with "4" and every binary message come back.
 """
@@ -15,8 +15,8 @@ from tests.conformance.frames import (
     PONG,
     TEXT,
     Frame,
-    Wire,
     close_payload,
+    expect_echo,
     expect_open_packet,
     frame,
     tcp,
@@ -25,12 +25,10 @@ from tests.conformance.frames import (
 )
 from tests.conformance.server import Server
 
-PROTOCOL_ERROR, INVALID_DATA, TOO_BIG = 1002, 1007, 1009
+PROTOCOL_ERROR, TOO_BIG = 1002, 1009
 
-
-async def expect_echo(wire: Wire, payload: bytes = b"4still here", opcode: int = TEXT) -> None:
-    await wire.send(frame(opcode, payload))
-    assert await wire.receive() == Frame(opcode=opcode, payload=payload)
+# Behind ASGI the frames are the ASGI server's affair: these rules are ours where the transport is ours.
+native_only = pytest.mark.parametrize("transport", ["native"], indirect=True)
 
 
 # Opening handshake, section 4.2
@@ -43,7 +41,7 @@ async def expect_echo(wire: Wire, payload: bytes = b"4still here", opcode: int =
         {"Connection": "keep-alive, Upgrade"},
         {"Connection": "upgrade", "Upgrade": "WebSocket"},
         {"Connection": "Keep-Alive,UPGRADE"},
-        {"Cookie": "; ".join(f"name{number}={'v' * 1000}" for number in range(12))},
+        {"Cookie": "; ".join(f"name{number}={'v' * 1000}" for number in range(7))},
         {"Sec_WebSocket_Protocol": "chat, superchat"},
         {"Sec_WebSocket_Extensions": "x-unknown; parameter=1"},
     ],
@@ -92,6 +90,16 @@ async def test_an_opening_request_may_come_in_pieces(server: Server) -> None:
         await expect_open_packet(wire)
 
 
+@native_only
+async def test_an_opening_request_may_carry_many_cookies(server: Server) -> None:
+    async with tcp(server.port) as wire:
+        await wire.send(upgrade_request(server.port, Cookie="c" * 30_000)[0])
+        assert (await wire.response())[0] == 101
+        await expect_open_packet(wire)
+        await expect_echo(wire)
+
+
+@native_only
 async def test_frames_directly_behind_the_opening_request_are_read(server: Server) -> None:
     async with tcp(server.port) as wire:
         request, _ = upgrade_request(server.port)
@@ -103,6 +111,7 @@ async def test_frames_directly_behind_the_opening_request_are_read(server: Serve
         assert await wire.receive() == Frame(opcode=TEXT, payload=b"4last")
 
 
+@native_only
 async def test_half_a_frame_behind_the_opening_request_waits_for_its_rest(server: Server) -> None:
     async with tcp(server.port) as wire:
         request, _ = upgrade_request(server.port, Cookie="c" * 10_000)
@@ -154,21 +163,26 @@ async def test_many_frames_may_come_at_once(server: Server) -> None:
         frame(TEXT, b"4hello", rsv=2),
         frame(TEXT, b"4hello", rsv=4),
         frame(PING, b"hello", rsv=4),
-        frame(TEXT, b"4hello", length_size=2),
-        frame(TEXT, b"4" + b"x" * 124, length_size=2),
-        frame(TEXT, b"4hello", length_size=8),
-        frame(TEXT, b"4" + b"x" * 65_534, length_size=8),
         *(frame(opcode, b"4hello") for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
     ],
     ids=[
         *("unmasked text", "unmasked ping", "rsv3", "rsv2", "rsv1", "rsv1 on ping"),
-        *("6 in 2 bytes", "125 in 2 bytes", "6 in 8 bytes", "65535 in 8 bytes"),
         *(f"opcode {opcode:#x}" for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
     ],
 )
 async def test_a_wrong_frame_fails_the_connection(server: Server, sent: bytes) -> None:
     async with websocket(server.port) as wire:
         await wire.send(sent)
+        assert await wire.failed() == PROTOCOL_ERROR
+
+
+@native_only
+@pytest.mark.parametrize(("length", "size"), [(6, 2), (125, 2), (6, 8), (126, 8), (65_535, 8)])
+async def test_a_length_in_more_bytes_than_it_needs_fails_the_connection(
+    server: Server, length: int, size: int
+) -> None:
+    async with websocket(server.port) as wire:
+        await wire.send(frame(TEXT, b"4" + b"x" * (length - 1), length_size=size))
         assert await wire.failed() == PROTOCOL_ERROR
 
 
@@ -259,134 +273,3 @@ async def test_a_control_frame_over_125_bytes_fails_the_connection(server: Serve
     async with websocket(server.port) as wire:
         await wire.send(frame(opcode, close_payload(1000, b"x" * 124)))
         assert await wire.failed() == PROTOCOL_ERROR
-
-
-# Closing, sections 5.5.1 and 7.4
-
-VALID_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999)
-INVALID_CODES = (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535)
-
-
-@pytest.mark.parametrize("code", VALID_CODES)
-async def test_a_close_is_answered_and_the_connection_ended(server: Server, code: int) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(CLOSE, close_payload(code, "adiós".encode())))
-        answer = await wire.receive()
-        assert answer.opcode == CLOSE
-        assert int.from_bytes(answer.payload[:2], "big") in (code, 1000)
-        await wire.ended()
-
-
-async def test_a_close_without_a_code_is_answered(server: Server) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(CLOSE))
-        answer = await wire.receive()
-        assert answer.opcode == CLOSE
-        assert answer.payload in (b"", close_payload(1000))
-        await wire.ended()
-
-
-@pytest.mark.parametrize("code", INVALID_CODES)
-async def test_an_invalid_close_code_is_a_protocol_error(server: Server, code: int) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(CLOSE, close_payload(code)))
-        assert await wire.failed() == PROTOCOL_ERROR
-
-
-async def test_half_a_close_code_is_a_protocol_error(server: Server) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(CLOSE, b"\x03"))
-        assert await wire.failed() == PROTOCOL_ERROR
-
-
-async def test_a_close_reason_must_be_text(server: Server) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(CLOSE, close_payload(1000, b"\xff\xfe")))
-        assert await wire.failed() in (PROTOCOL_ERROR, INVALID_DATA)
-
-
-async def test_frames_after_a_close_are_ignored(server: Server) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(CLOSE, close_payload(1000)), frame(TEXT, b"4too late"))
-        assert (await wire.receive()).opcode == CLOSE
-        await wire.ended()
-
-
-async def test_a_close_amid_a_fragmented_message_is_answered(server: Server) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(TEXT, b"4never ", fin=False), frame(CLOSE, close_payload(1001)))
-        assert (await wire.receive()).opcode == CLOSE
-        await wire.ended()
-
-
-# Text is UTF-8, section 8.1
-
-
-@pytest.mark.parametrize("text", ["κόσμε", "\U0001f3ad", "\u0000", "\ud7ff\ue000", "\U0010ffff", "\ufffe"], ids=ascii)
-async def test_text_may_be_cut_anywhere(server: Server, text: str) -> None:
-    payload = b"4" + text.encode()
-    async with websocket(server.port) as wire:
-        for cut in range(1, len(payload) + 1):
-            await wire.send(frame(TEXT, payload[:cut], fin=False), frame(CONTINUATION, payload[cut:]))
-            assert await wire.receive() == Frame(opcode=TEXT, payload=payload)
-
-
-INVALID_TEXT = {
-    "lone continuation": b"\x80",
-    "impossible byte": b"\xff",
-    "overlong slash": b"\xc0\xaf",
-    "overlong nul": b"\xe0\x80\x80",
-    "surrogate": b"\xed\xa0\x80",
-    "surrogate pair": b"\xed\xa0\x81\xed\xb0\x80",
-    "above U+10FFFF": b"\xf4\x90\x80\x80",
-    "five bytes": b"\xf8\x88\x80\x80\x80",
-    "cut off": b"\xe2\x82",
-    "cut off in four": b"\xf0\x9f\x8e",
-}
-
-
-@pytest.mark.parametrize("invalid", INVALID_TEXT.values(), ids=INVALID_TEXT.keys())
-async def test_text_that_is_not_utf8_fails_the_connection(server: Server, invalid: bytes) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(TEXT, b"4ok" + invalid))
-        assert await wire.failed() == INVALID_DATA
-
-
-@pytest.mark.parametrize("invalid", INVALID_TEXT.values(), ids=INVALID_TEXT.keys())
-async def test_fragmented_text_that_is_not_utf8_fails_the_connection(server: Server, invalid: bytes) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(TEXT, b"4ok" + invalid[:1], fin=False), frame(CONTINUATION, invalid[1:]))
-        assert await wire.failed() == INVALID_DATA
-
-
-# Limits
-
-
-async def test_a_message_of_fragments_may_be_as_large_as_one_frame(server: Server) -> None:
-    async with websocket(server.port) as wire:
-        piece = b"x" * (MAX_PAYLOAD // 10)
-        await wire.send(frame(BINARY, piece, fin=False), *[frame(CONTINUATION, piece, fin=False)] * 8)
-        await wire.send(frame(CONTINUATION, piece))
-        assert await wire.receive() == Frame(opcode=BINARY, payload=b"x" * MAX_PAYLOAD)
-
-
-@pytest.mark.parametrize("length", [MAX_PAYLOAD + 1, 1 << 31, (1 << 62) + 5])
-async def test_a_frame_over_the_limit_is_refused_by_its_header(server: Server, length: int) -> None:
-    async with websocket(server.port) as wire:
-        await wire.send(frame(BINARY, b"only the beginning", length=length, length_size=8))
-        assert await wire.failed() == TOO_BIG
-
-
-async def test_fragments_over_the_limit_together_are_refused(server: Server) -> None:
-    async with websocket(server.port) as wire:
-        half = b"x" * (MAX_PAYLOAD // 2)
-        await wire.send(frame(BINARY, half, fin=False), frame(CONTINUATION, half, fin=False))
-        await wire.send(frame(CONTINUATION, b"x", fin=False))
-        assert await wire.failed() == TOO_BIG
-
-
-async def test_a_failed_connection_costs_nobody_else_anything(server: Server) -> None:
-    async with websocket(server.port) as good, websocket(server.port) as bad:
-        await bad.send(frame(TEXT, b"4\xff"))
-        assert await bad.failed() == INVALID_DATA
-        await expect_echo(good)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.conformance.client import Engine
-from tests.conformance.socketio_client import event, expect_alive, joined, prefix, read_connect
+from tests.conformance.socketio_client import BURST, event, expect_alive, joined, prefix, read_connect
 from websockets.exceptions import ConnectionClosed
 
 
@@ -39,9 +39,9 @@ async def test_numbers_may_be_used_again_and_in_any_order(socketio: Engine) -> N
 
 async def test_every_one_of_many_is_acknowledged_once(socketio: Engine) -> None:
     async with joined(socketio) as socket:
-        await socket.send(*(event("message-with-ack", number, ack=str(number)) for number in range(300)))
-        received = await socket.receive_many(300)
-        assert sorted(map(str, received)) == sorted(f"43{number}[{number}]" for number in range(300))
+        await socket.send(*(event("message-with-ack", number, ack=str(number)) for number in range(BURST)))
+        received = await socket.receive_many(BURST)
+        assert sorted(map(str, received)) == sorted(f"43{number}[{number}]" for number in range(BURST))
 
 
 @pytest.mark.parametrize("number", [str(2**53), str(2**53 + 1), "9" * 30, "9" * 5000], ids=lambda number: number[:20])

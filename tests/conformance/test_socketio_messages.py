@@ -6,7 +6,7 @@ import json
 
 import pytest
 from tests.conformance.client import Engine
-from tests.conformance.socketio_client import event, expect_alive, joined, read_connect
+from tests.conformance.socketio_client import BURST, event, expect_alive, joined, read_connect
 
 RESERVED = ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
 DEPTH = 64
@@ -49,25 +49,27 @@ async def test_an_event_travels_by_polling(socketio: Engine) -> None:
 
 async def test_order_holds(socketio: Engine) -> None:
     async with joined(socketio) as socket:
-        await socket.send(*(event("message", number) for number in range(500)))
-        assert await socket.receive_many(500) == [event("message-back", number) for number in range(500)]
+        for start in range(0, 10 * BURST, BURST):
+            numbers = range(start, start + BURST)
+            await socket.send(*(event("message", number) for number in numbers))
+            assert await socket.receive_many(BURST) == [event("message-back", number) for number in numbers]
 
 
 async def test_namespaces_share_a_connection_without_mixing(socketio: Engine) -> None:
     async with joined(socketio, "/", "/custom") as socket:
-        for number in range(100):
+        for number in range(BURST // 3):
             await socket.send(
                 event("message", number),
                 event("message", number, namespace="/custom"),
                 event("message-with-ack", number, namespace="/custom", ack=str(number)),
             )
-        received = [str(packet) for packet in await socket.receive_many(300)]
+        received = [str(packet) for packet in await socket.receive_many(BURST // 3 * 3)]
         main = [packet for packet in received if packet.startswith("42[")]
         custom = [packet for packet in received if packet.startswith("42/custom,")]
         acks = [packet for packet in received if packet.startswith("43/custom,")]
-        assert main == [event("message-back", number) for number in range(100)]
-        assert custom == [event("message-back", number, namespace="/custom") for number in range(100)]
-        assert acks == [f"43/custom,{number}[{number}]" for number in range(100)]
+        assert main == [event("message-back", number) for number in range(BURST // 3)]
+        assert custom == [event("message-back", number, namespace="/custom") for number in range(BURST // 3)]
+        assert acks == [f"43/custom,{number}[{number}]" for number in range(BURST // 3)]
 
 
 async def test_an_event_that_nobody_handles_changes_nothing(socketio: Engine) -> None:

@@ -122,7 +122,9 @@ def kept_secret(data_dir: Path) -> bytes:
     """
     path = data_dir / SECRET_FILE
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        # As embedded.py makes it: another user's PostgreSQL may have to pass through, and only we may look around.
+        data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
         if not path.exists():
             _make_secret(path)
         mode = stat.S_IMODE(path.stat().st_mode)

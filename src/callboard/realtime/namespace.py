@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from callboard.realtime.connection import Connection
 
 
-INTERNAL = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
+INTERNAL: dict[str, object] = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
 
 
 class Member:
@@ -103,17 +103,28 @@ class Namespace:
         """Handle a message from a client; return the arguments of its acknowledgement."""
         try:
             return [{"ok": True, **await self._handle(member, name, args)}]
-        except CallboardError as error:
-            return [{"error": {"code": error.code, "message": error.message}}]
         except Exception as error:  # a defect in a handler must not take the connection or the node with it
-            telemetry.log.exception("socket.handler_failed", namespace=self.name, name=name, reason=repr(error))
-            return [INTERNAL]
+            return [self._refusal(member, name, error)]
+
+    def _refusal(self, member: Member, name: str, error: Exception) -> dict[str, object]:
+        """What `error` answers; logs it. A defect, and what PostgreSQL refused is one, says nothing of itself."""
+        if not isinstance(error, CallboardError) or error.status == 500:
+            telemetry.log.error(
+                "socket.handler_failed", namespace=self.name, name=name[:100], reason=repr(error), exc_info=error
+            )
+            return INTERNAL
+        user, code = member.principal.id, error.code
+        telemetry.log.info(
+            "message.refused", namespace=self.name, name=name[:100], user=user, code=code, reason=error.message
+        )
+        telemetry.REFUSED.labels(code).inc()
+        return {"error": {"code": code, "message": error.message}}
 
     async def _handle(self, member: Member, name: str, args: list[Any]) -> dict[str, object]:
         handler = self._handlers.get(name)
         if handler is None:
-            raise NotFound(f"{self.name} has no message {name!r}", code="unknown_event")
+            raise NotFound(f"{self.name} has no message {name[:100]!r}", code="unknown_event")
         data = args[0] if args else {}
         if len(args) > 1 or not isinstance(data, dict):
-            raise Invalid(f"{name} takes one object")
+            raise Invalid(f"{name[:100]} takes one object")
         return await handler(member, data)

@@ -31,6 +31,7 @@ from callboard.errors import ProtocolError
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
+from callboard.transports.http import feed
 from callboard.wire.engineio import PROBE_ANSWER, Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
 
@@ -247,13 +248,7 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
 
         def data_received(self, data: bytes) -> None:
             """Take the upgrade request from uvicorn, in pieces that fit picows' buffer."""
-            view = memoryview(_slim(data))
-            while view:
-                buffer = self.get_buffer(-1)
-                count = min(len(buffer), len(view))
-                buffer[:count] = view[:count]
-                self.buffer_updated(count)
-                view = view[count:]
+            feed(self, _slim(data))
 
         def _accept(self, upgrade: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
             path, _, query = upgrade.path.decode("latin-1").partition("?")

@@ -29,12 +29,13 @@ _NO_STORE = (b"cache-control", b"no-store")
 class PollingSink:
     """Keeps messages until the next poll. Its connection is paused while no poll is held."""
 
-    __slots__ = ("_buffer", "_size", "_waiter", "connection")
+    __slots__ = ("_buffer", "_size", "_waiter", "connection", "posting")
 
     name = "polling"
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
+        self.posting = False
         self._buffer: list[Outgoing] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -119,8 +120,7 @@ class Polling:
         if not isinstance(sink, PollingSink):
             raise Refusal(RefusalCode.BAD_REQUEST, "Bad request")
         if sink.polled:
-            connection.close(Reason.PROTOCOL)
-            raise Refusal(RefusalCode.BAD_REQUEST, "only one poll at a time")
+            raise _broken(connection, "only one poll at a time")
         waiter = sink.begin_poll()
         connection.resume()
         if not waiter.done() and await _left_first(waiter, receive):
@@ -131,16 +131,26 @@ class Polling:
         await respond(send, 200, sink.end_poll(), _TEXT)
 
     async def _post(self, connection: Connection, receive: Receive, send: Send) -> None:
-        body = await _read(receive, self._engine.options.max_payload)
-        if body is None:
-            connection.close(Reason.PROTOCOL)
-            raise Refusal(RefusalCode.BAD_REQUEST, "the payload is too large", status=413)
+        sink = connection.sink
+        if not isinstance(sink, PollingSink):
+            raise Refusal(RefusalCode.BAD_REQUEST, "Bad request")
+        if sink.posting:  # the order of two at once would be anybody's guess
+            raise _broken(connection, "only one POST at a time")
+        sink.posting = True
+        try:
+            body = await _read(receive, self._engine.options.max_payload)
+        finally:
+            sink.posting = False
+        if body is Reason.TRANSPORT:
+            connection.close(body)
+            return
+        if isinstance(body, Reason):
+            raise _broken(connection, "the payload is too large", status=413)
         try:
             connection.receive_payload(body)
         except ProtocolError as error:
             raise Refusal(RefusalCode.BAD_REQUEST, error.message) from None
-        # text/html is what keeps old browsers from offering the answer as a download.
-        await respond(send, 200, b"ok", (b"content-type", b"text/html"))
+        await respond(send, 200, b"ok", _TEXT)
 
 
 def request_from(scope: Scope) -> Request:
@@ -185,17 +195,23 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _read(receive: Receive, limit: int) -> bytes | None:
-    """The request's body, or None as soon as it is over `limit` bytes or the client is gone."""
+def _broken(connection: Connection, message: str, *, status: int = 400) -> Refusal:
+    """The answer to a client that broke a rule of its session, which has ended with that."""
+    connection.refuse(ProtocolError(message, code="too_large" if status == 413 else None))
+    return Refusal(RefusalCode.BAD_REQUEST, message, status=status)
+
+
+async def _read(receive: Receive, limit: int) -> bytes | Reason:
+    """The request's body, or why there is none: it is over `limit` bytes (PROTOCOL), or the client is gone."""
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return None
+            return Reason.TRANSPORT
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
-            return None
+            return Reason.PROTOCOL
         if not message.get("more_body", False):
             return b"".join(parts)
