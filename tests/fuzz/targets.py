@@ -223,6 +223,7 @@ ENTRIES: dict[str, Entry] = {
             _BINARY + b'\x1ebzero\x1ebone\x1e2["e"]',
             b'61-1[{"_placeholder":true,"num":0}]\x1eb',
             b'2["e",' + b"[" * 63 + b"]" * 64,
+            '2["e","\ud800"]'.encode("utf-8", "surrogatepass"),
             b'2["e",1e999,NaN,123456789012345678901234567890]',
             '2/größe,["ß"]'.encode(),
         ),
