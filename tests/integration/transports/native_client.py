@@ -29,6 +29,14 @@ def frame(opcode: int, data: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
     return bytes([(0x80 if fin else 0) | rsv | opcode]) + size + bytes(4) + data
 
 
+def upgrade_request(query: str, **headers: str) -> bytes:
+    """The request for an upgrade. A header of "" is left out."""
+    named = HANDSHAKE | {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}" for name, value in named.items() if value]
+    path = query if query.startswith("/") else f"/socket.io/?{query}"
+    return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
 class NativeClient:
     """An open TCP connection. Use `async with`."""
 
@@ -50,10 +58,19 @@ class NativeClient:
 
     async def request(self, query: str = "EIO=4&transport=websocket", **headers: str) -> tuple[int, dict[str, str]]:
         """Ask for the upgrade; the status and the headers of the answer. A header of "" is left out."""
-        named = HANDSHAKE | {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = [f"{name}: {value}" for name, value in named.items() if value]
-        path = query if query.startswith("/") else f"/socket.io/?{query}"
-        self.writer.write("\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1"))
+        self.writer.write(upgrade_request(query, **headers))
+        return await self._head()
+
+    async def answer_head(self) -> int:
+        """The status of an answer whose request was sent piece by piece."""
+        return (await self._head())[0]
+
+    async def poll(self) -> None:
+        """A request that is no upgrade, and its whole answer."""
+        _, headers = await self.request("EIO=4&transport=polling", upgrade="", connection="")
+        await self.body(headers)
+
+    async def _head(self) -> tuple[int, dict[str, str]]:
         async with asyncio.timeout(PATIENCE):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         answered = dict(line.lower().split(": ", 1) for line in head[1:] if line)

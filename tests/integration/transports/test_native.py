@@ -22,13 +22,16 @@ from tests.integration.transports.native_client import (
     TEXT,
     NativeClient,
     frame,
+    upgrade_request,
 )
+from tests.loop import settle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from callboard.clock import SystemClock
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.transports.handshake import Policy
+from callboard.transports.http import HttpProtocol
 from callboard.transports.native import MAX_UNSENT_PONGS, READ_BUFFER, NativeSink, protocol_class
 from callboard.transports.polling import Polling
 from callboard.wire.engineio import Outgoing
@@ -76,7 +79,7 @@ class Server:
             Polling(self.engine, policy),
             port=0,
             ws=protocol_class({"/socket.io/": self.engine}, policy),
-            http=HttpToolsProtocol,
+            http=HttpProtocol,
             lifespan="off",
             log_level="critical",
         )
@@ -185,6 +188,28 @@ async def test_frames_that_come_in_pieces_and_together(server: Server) -> None:
         assert [await receiver.message() for _ in range(2)] == ["ab", "c"]
         client.say(*[f"4{n}" for n in range(100)])
         assert [await receiver.message() for _ in range(100)] == [str(n) for n in range(100)]
+
+
+@pytest.mark.parametrize("before", [False, True])
+async def test_frames_directly_behind_the_upgrade_request_are_taken_however_it_is_split(
+    server: Server, before: bool
+) -> None:
+    """`before`: a whole request and its answer on the same TCP connection come first."""
+    request = upgrade_request("EIO=4&transport=websocket") + frame(TEXT, b"4" + b"a\r\n\r\nb" * 1000)
+    for cut in (0, len(request) // 20, request.index(b"\r\n\r\n") + 2, len(request) - 2000):
+        async with server.client() as client:
+            if before:
+                await client.poll()
+            client.send(request[:cut])
+            await client.writer.drain()
+            if cut:
+                await settle()
+            client.send(request[cut:])
+            assert await client.answer_head() == 101
+            assert await server.receivers[-1].message() == "a\r\n\r\nb" * 1000
+        await server.receivers[-1].reason()
+        for connection in list(server.engine.connections.values()):
+            connection.close(Reason.CLIENT)
 
 
 async def test_all_of_a_turn_leaves_in_one_write(server: Server) -> None:

@@ -116,6 +116,26 @@ async def test_a_server_may_leave_out_what_asgi_lets_it(server: Server) -> None:
     assert client.receiver.messages == ["a"]
 
 
+async def test_a_second_post_at_the_same_time_ends_the_session(server: Server) -> None:
+    client = await server.open()
+    first = Exchange(server.polling, "POST", client.query, body=())
+    first.feed(b"4a", more=True)
+    await settle()
+    status, _ = await client.post(b"4b").answer()
+    assert status == 400
+    first.feed(b"")
+    assert await first.answer() == (200, b"ok")
+    assert client.receiver.messages == []
+    assert client.receiver.reasons == [Reason.PROTOCOL]
+
+
+async def test_posts_one_after_another(server: Server) -> None:
+    client = await server.open()
+    for text in (b"4a", b"4b"):
+        assert await client.post(text).answer() == (200, b"ok")
+    assert client.receiver.messages == ["a", "b"]
+
+
 async def test_a_client_that_leaves_its_poll_ends_the_session(server: Server) -> None:
     client = await server.open()
     poll = await client.held()
@@ -214,8 +234,9 @@ async def test_polling_a_session_that_is_not_on_polling_is_refused(server: Serve
     websocket = await client.upgrade()
     await websocket.say("2probe", "5")
     client.connection.session.state = State.PROBING
-    status, body = await client.get().answer()
-    assert (status, json.loads(body)["code"]) == (400, 3)
+    for exchange in (client.get(), client.post(b"4a")):
+        status, body = await exchange.answer()
+        assert (status, json.loads(body)["code"]) == (400, 3)
     client.connection.session.state = State.WEBSOCKET
     await websocket.leave()
 
