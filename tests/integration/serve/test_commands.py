@@ -55,9 +55,9 @@ async def test_doctor_finds_nothing_wrong_with_a_running_server(server: Server) 
     assert ended.stderr == ""
 
 
-async def test_a_second_server_does_not_hide_the_first(launch: Launch) -> None:
-    first = launch()
-    second = launch()
+async def test_a_second_server_does_not_hide_the_first(launch: Launch, dsn: str) -> None:
+    first = launch(DATABASE_URL=dsn)
+    second = launch(DATABASE_URL=dsn)
     announced = (first.data_dir / "server.json").read_text()
     assert second.url in announced
     assert second.stop() == 0

@@ -61,12 +61,12 @@ THEIRS = (
 
 
 @pytest.fixture
-def host_launch(home: Path, launch: Launch) -> Launch:
+def host_launch(home: Path, launch: Launch, dsn: str) -> Launch:
     """Starts a server with an application of the module above, which lies in its working directory."""
     (home / "hosted.py").write_text(HOST)
 
     def start(attribute: str, ready: bool = True) -> Server:
-        return launch("--app", f"hosted:{attribute}", ready=ready)
+        return launch("--app", f"hosted:{attribute}", ready=ready, DATABASE_URL=dsn)
 
     return start
 
@@ -103,5 +103,4 @@ def test_a_host_that_fails_to_start_ends_the_start(host_launch: Launch) -> None:
     assert "no disk for the host" in server.log_text()
     assert server.log_text().splitlines()[-1].startswith("Error: the host application (--app) failed to start")
     assert "Traceback" not in server.log_text()
-    assert server.postgres_pid() is None
     assert server.log_lines("server.started") == []
