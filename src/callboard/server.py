@@ -19,7 +19,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -104,7 +104,7 @@ def _without_secrets(url: str) -> str:
     """A database's URL without the password and the options, of which one may be it."""
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, user.partition(":")[0] + at + place, parts.path, "", ""))
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{place}{parts.path}"
 
 
 class _Uvicorn(uvicorn.Server):

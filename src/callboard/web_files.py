@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from litestar import Response
+from litestar import Request, Response
+from litestar.exceptions import NotFoundException
 from litestar.router import Router
 from litestar.static_files import create_static_files_router
 
@@ -32,7 +33,12 @@ def built() -> bool:
 def router() -> Router:
     """Serves the page at / and its files below."""
     return create_static_files_router(
-        path="/", directories=[DIRECTORY], html_mode=True, after_request=_add_headers, include_in_schema=False
+        path="/",
+        directories=[DIRECTORY],
+        html_mode=True,
+        before_request=_check_path,
+        after_request=_add_headers,
+        include_in_schema=False,
     )
 
 
@@ -45,6 +51,12 @@ def has(path: str) -> bool:
         return found.is_relative_to(DIRECTORY) and found.is_file()
     except (OSError, ValueError):  # longer than a name may be, or with NUL
         return False
+
+
+def _check_path(request: Request[Any, Any, Any]) -> None:
+    """Litestar fails at a name that no file can have, instead of finding nothing."""
+    if not has(request.scope["path"]):
+        raise NotFoundException
 
 
 def _add_headers(response: Response[Any]) -> Response[Any]:

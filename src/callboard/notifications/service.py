@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 from callboard.errors import CallboardError, NotFound
 from callboard.notifications.model import NewNotification, check_type
 from callboard.notifications.payloads import FEED
-from callboard.notifications.store import Created, ListedPage, NotificationStore
+from callboard.notifications.store import Content, Created, ListedPage, NotificationStore, PageCall, ToOne
 from callboard.realtime.broker import Envelope
+from callboard.store.batching import Batcher
 from callboard.store.database import Queries
 from callboard.telemetry import log
 
@@ -50,6 +52,9 @@ class NotificationService:
         self._outbox = outbox
         self._types = types
         self._store = store or NotificationStore()
+        self._to_one = Batcher(self._create_each)
+        self._counts = Batcher(self._count_each)
+        self._pages = {read: Batcher(partial(self._list_each, read=read)) for read in (None, True, False)}
 
     async def create(
         self, user_ids: Sequence[str], new: NewNotification, *, data: bytes = b"{}", actor: str | None
@@ -60,10 +65,8 @@ class NotificationService:
         Invalid.
         """
         check_type(new.type, self._types)
-        created = await self._store.create(
-            self._queries,
-            user_ids,
-            type_=new.type,
+        content = Content(
+            type=new.type,
             title=new.title,
             message=new.message,
             data=data.decode(),
@@ -74,8 +77,22 @@ class NotificationService:
             group_key=None,
             expires_in=new.expires_in,
         )
+        if len(user_ids) == 1:
+            return await self._to_one.call(ToOne(user_ids[0], content))
+        created = await self._store.create(self._queries, user_ids, content)
         self._outbox.committed()
         return created
+
+    async def _create_each(self, calls: Sequence[ToOne]) -> Sequence[Created]:
+        created = await self._store.create_each(self._queries, calls)
+        self._outbox.committed()
+        return created
+
+    async def _count_each(self, user_ids: Sequence[str]) -> Sequence[bytes]:
+        return [count.payload for count in await self._store.unread_counts(self._queries, user_ids)]
+
+    async def _list_each(self, calls: Sequence[PageCall], *, read: bool | None) -> Sequence[ListedPage]:
+        return await self._store.pages(self._queries, calls, read=read)
 
     async def page(
         self,
@@ -87,7 +104,8 @@ class NotificationService:
         read: bool | None = None,
     ) -> ListedPage:
         """A user's notifications, the newest arrival first."""
-        return await self._store.page(self._queries, user_id, limit=limit, before=before, type_=type_, read=read)
+        at, id_ = before or (None, None)
+        return await self._pages[read].call(PageCall(user_id, at, id_, limit, type_))
 
     async def mark(self, user_id: str, id_: UUID, *, read: bool) -> bytes:
         """Make one read or unread; the notification as JSON. Raises NotFound for another's and an unknown
@@ -114,7 +132,7 @@ class NotificationService:
 
     async def unread_count(self, user_id: str) -> bytes:
         """The count and its position, as JSON."""
-        return await self._store.unread_count(self._queries, user_id)
+        return await self._counts.call(user_id)
 
 
 class UnreadCounts:

@@ -30,6 +30,38 @@ class Created(NamedTuple):
     payload: bytes
 
 
+class Content(NamedTuple):
+    """A new notification, without its recipients. `data` is JSON text."""
+
+    type: str
+    title: str
+    message: str
+    data: str
+    priority: str
+    actor: str | None
+    resource_type: str | None
+    resource_id: str | None
+    group_key: str | None
+    expires_in: int | None
+
+
+class ToOne(NamedTuple):
+    """A new notification for one person."""
+
+    user_id: str
+    content: Content
+
+
+class PageCall(NamedTuple):
+    """Whose list, from where: the newest `limit` that arrived before `at` and `id`, of `type` if one is given."""
+
+    user_id: str
+    at: datetime | None
+    id: UUID | None
+    limit: int
+    type: str | None
+
+
 class ListedPage(NamedTuple):
     """`items`: a JSON array; `last_arrived_at` and `last_id` name the last item, if more follow."""
 
@@ -56,56 +88,20 @@ class UserCount(NamedTuple):
 class NotificationStore:
     """Statements; each takes what it runs on, the pool or a transaction."""
 
-    async def create(
-        self,
-        queries: Queries,
-        user_ids: Sequence[str],
-        *,
-        type_: str,
-        title: str,
-        message: str,
-        data: str,
-        priority: str,
-        actor: str | None,
-        resource_type: str | None,
-        resource_id: str | None,
-        group_key: str | None,
-        expires_in: int | None,
-    ) -> Created:
+    async def create(self, queries: Queries, user_ids: Sequence[str], content: Content) -> Created:
         """Content, copies and message. Raises Invalid naming the first wrong argument."""
-        row = await queries.fetchrow(
-            CREATE,
-            user_ids,
-            type_,
-            title,
-            message,
-            data,
-            priority,
-            actor,
-            resource_type,
-            resource_id,
-            group_key,
-            expires_in,
-        )
+        row = await queries.fetchrow(CREATE, user_ids, *content)
         assert row is not None
         return Created(*row)
 
-    async def page(
-        self,
-        queries: Queries,
-        user_id: str,
-        *,
-        limit: int,
-        before: tuple[datetime, UUID] | None,
-        type_: str | None,
-        read: bool | None,
-    ) -> ListedPage:
-        """The newest `limit` copies that arrived before a place, and the position, as of one snapshot."""
-        at, id_ = before or (None, None)
-        # NULL stands for "any type": a statement without the parameter would be one more to prepare and keep.
-        row = await queries.fetchrow(_page(read), user_id, at, id_, limit, type_)
-        assert row is not None
-        return ListedPage(*row)
+    async def create_each(self, queries: Queries, calls: Sequence[ToOne]) -> list[Created]:
+        """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid."""
+        return [Created(*row) for row in await queries.fetch(CREATE_EACH, *_columns(calls))]
+
+    async def pages(self, queries: Queries, calls: Sequence[PageCall], *, read: bool | None) -> list[ListedPage]:
+        """A page for each call, with the position, as of one snapshot."""
+        columns = zip(*calls, strict=True)
+        return [ListedPage(*row) for row in await queries.fetch(_pages(read), *columns)]
 
     async def mark(self, queries: Queries, user_id: str, id_: UUID, *, read: bool) -> Marked | None:
         """Make a copy read or unread; None if there is none. Nothing changes and nothing is sent if it is
@@ -124,13 +120,8 @@ class NotificationStore:
         deleted: bool = await queries.fetchval(DELETE, user_id, id_)
         return deleted
 
-    async def unread_count(self, queries: Queries, user_id: str) -> bytes:
-        """`{"count", "position"}` as JSON, of one snapshot."""
-        payload: bytes = await queries.fetchval(UNREAD_COUNT, user_id)
-        return payload
-
     async def unread_counts(self, queries: Queries, user_ids: Sequence[str]) -> list[UserCount]:
-        """The same for several users at once."""
+        """`{"count", "position"}` as JSON for each user, in this order, of one snapshot."""
         return [UserCount(*row) for row in await queries.fetch(UNREAD_COUNTS, user_ids)]
 
 
@@ -139,38 +130,64 @@ select id, created, convert_to(payload, 'UTF8')
 from callboard.create_notification($1::text[], $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11)
 """
 
-# One row more than the page tells whether another follows; its payload is not made.
-PAGE = """
-with page as (
-  select r.arrived_at, r.notification_id,
-         row_number() over (order by r.arrived_at desc, r.notification_id desc) as place,
-         callboard.notification_payload(n, r.read_at, r.seen_at, r.archived_at, r.revision) as item
-  from callboard.notification_recipients r
-  join callboard.notifications n on n.id = r.notification_id
-  where r.user_id = $1
-    and (r.arrived_at, r.notification_id)
-      < (coalesce($2, 'infinity'::timestamptz), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
-    and (r.expires_at is null or r.expires_at > now())
-    and ($5::text is null or n.type = $5)
-    {read}
-  order by r.arrived_at desc, r.notification_id desc
-  limit $4::integer + 1
-)
-select
-  convert_to(
-    '[' || coalesce(string_agg(item, ',' order by place) filter (where place <= $4), '') || ']', 'UTF8'),
-  case when count(*) > $4 then max(arrived_at) filter (where place = $4) end,
-  case when count(*) > $4 then (max(notification_id::text) filter (where place = $4))::uuid end,
-  callboard.position()
-from page
+# The same for calls that came at the same time: one round trip, one commit.
+CREATE_EACH = """
+select n.id, n.created, convert_to(n.payload, 'UTF8')
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]::jsonb[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::integer[])
+  with ordinality as call (user_id, type, title, message, data, priority, actor, resource_type, resource_id, group_key,
+                           expires_in, place)
+cross join lateral callboard.create_notification(
+  array[call.user_id], call.type, call.title, call.message, call.data, call.priority, call.actor, call.resource_type,
+  call.resource_id, call.group_key, call.expires_in) as n
+order by call.place
+"""
+
+# One row more than the page tells whether another follows; its payload is not made. NULL stands for "any type": a
+# statement without the parameter would be one more to prepare and keep.
+PAGES = """
+select listed.items, listed.last_arrived_at, listed.last_id, head.position
+from unnest($1::text[], $2::timestamptz[], $3::uuid[], $4::integer[], $5::text[])
+  with ordinality as call (user_id, at, id, most, type, place)
+cross join lateral (
+  select
+    convert_to(
+      '[' || coalesce(string_agg(page.item, ',' order by page.place) filter (where page.place <= call.most), '') || ']',
+      'UTF8') as items,
+    case when count(*) > call.most then max(page.arrived_at) filter (where page.place = call.most) end
+      as last_arrived_at,
+    case when count(*) > call.most then (max(page.notification_id::text) filter (where page.place = call.most))::uuid
+      end as last_id
+  from (
+    select r.arrived_at, r.notification_id,
+           row_number() over (order by r.arrived_at desc, r.notification_id desc) as place,
+           callboard.notification_payload(n, r.read_at, r.seen_at, r.archived_at, r.revision) as item
+    from callboard.notification_recipients r
+    join callboard.notifications n on n.id = r.notification_id
+    where r.user_id = call.user_id
+      and (r.arrived_at, r.notification_id)
+        < (coalesce(call.at, 'infinity'), coalesce(call.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+      and (r.expires_at is null or r.expires_at > now())
+      and (call.type is null or n.type = call.type)
+      {read}
+    order by r.arrived_at desc, r.notification_id desc
+    limit call.most + 1
+  ) page
+) listed
+cross join (select callboard.position() as position) head
+order by call.place
 """
 
 
 @cache
-def _page(read: bool | None) -> str:
-    """PAGE with a literal filter, which the partial index of unread copies needs to be seen."""
+def _pages(read: bool | None) -> str:
+    """PAGES with a literal filter, which the partial index of unread copies needs to be seen."""
     filters = {None: "", True: "and r.read_at is not null", False: "and r.read_at is null"}
-    return PAGE.replace("{read}", filters[read])
+    return PAGES.replace("{read}", filters[read])
+
+
+def _columns(calls: Sequence[ToOne]) -> list[tuple[object, ...]]:
+    return list(zip(*((call.user_id, *call.content) for call in calls), strict=True))
 
 
 # The row is locked first, so two at once change it once, and both see what it became.
@@ -248,17 +265,13 @@ with gone as (
 select exists (select from sent)
 """
 
-UNREAD_COUNT = """
-select convert_to(json_build_object('count', count(*), 'position', callboard.position())::text, 'UTF8')
-from callboard.notification_recipients
-where user_id = $1 and read_at is null and (expires_at is null or expires_at > now())
-"""
-
 UNREAD_COUNTS = """
 select person.id, convert_to(json_build_object(
   'count', (
     select count(*) from callboard.notification_recipients
     where user_id = person.id and read_at is null and (expires_at is null or expires_at > now())),
   'position', head.position)::text, 'UTF8')
-from unnest($1::text[]) as person (id), (select callboard.position() as position) head
+from unnest($1::text[]) with ordinality as person (id, place)
+cross join (select callboard.position() as position) head
+order by person.place
 """

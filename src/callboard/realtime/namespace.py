@@ -110,12 +110,12 @@ class Namespace:
         """What `error` answers; logs it. A defect, and what PostgreSQL refused is one, says nothing of itself."""
         if not isinstance(error, CallboardError) or error.status == 500:
             telemetry.log.error(
-                "socket.handler_failed", namespace=self.name, name=name[:100], reason=repr(error), exc_info=error
+                "socket.handler_failed", namespace=self.name, name=name, reason=repr(error), exc_info=error
             )
             return INTERNAL
         user, code = member.principal.id, error.code
         telemetry.log.info(
-            "message.refused", namespace=self.name, name=name[:100], user=user, code=code, reason=error.message
+            "message.refused", namespace=self.name, name=name, user=user, code=code, reason=error.message
         )
         telemetry.REFUSED.labels(code).inc()
         return {"error": {"code": code, "message": error.message}}
@@ -123,8 +123,8 @@ class Namespace:
     async def _handle(self, member: Member, name: str, args: list[Any]) -> dict[str, object]:
         handler = self._handlers.get(name)
         if handler is None:
-            raise NotFound(f"{self.name} has no message {name[:100]!r}", code="unknown_event")
+            raise NotFound(f"{self.name} has no message {name!r}", code="unknown_event")
         data = args[0] if args else {}
         if len(args) > 1 or not isinstance(data, dict):
-            raise Invalid(f"{name[:100]} takes one object")
+            raise Invalid(f"{name} takes one object")
         return await handler(member, data)

@@ -27,6 +27,8 @@ SESSION_SETTINGS = {
     "application_name": "callboard",
     "timezone": "UTC",
     "jit": "off",
+    # Our statements are few and have plans that suit any value; PostgreSQL would plan those with arrays anew each time.
+    "plan_cache_mode": "force_generic_plan",
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": "30000",
 }

@@ -13,7 +13,7 @@ from tests.rest_client import Outbox
 from callboard.errors import Invalid
 from callboard.notifications.model import NewNotification
 from callboard.notifications.service import NotificationService
-from callboard.notifications.store import READ_ALL_MESSAGES, UNREAD_COUNT, NotificationStore, _page
+from callboard.notifications.store import READ_ALL_MESSAGES, UNREAD_COUNTS, Content, NotificationStore, _pages
 from callboard.store.database import Database
 
 NOTIFY = "select callboard.notify($1::text[], $2, $3, $4, $5::jsonb)"
@@ -106,7 +106,7 @@ async def test_the_other_rules(database: Database) -> None:
         ({"expires_in": 0}, "expires_in"),
     ]
     arguments: dict[str, Any] = {
-        "type_": "a",
+        "type": "a",
         "title": "t",
         "message": "",
         "data": "{}",
@@ -119,7 +119,7 @@ async def test_the_other_rules(database: Database) -> None:
     }
     for changes, field in wrong:
         with pytest.raises(Invalid) as refused:
-            await STORE.create(database, ["u1"], **{**arguments, **changes})
+            await STORE.create(database, ["u1"], Content(**{**arguments, **changes}))
         assert refused.value.field == field
 
 
@@ -174,7 +174,7 @@ async def test_reading_all_leaves_what_commits_meanwhile_unread(database: Databa
     async with database.transaction() as late:
         await late.fetchval(NOTIFY, *GOOD)
         assert await STORE.mark_all_read(database, "u1") == 2
-    assert b'"count" : 1' in await STORE.unread_count(database, "u1")
+    assert b'"count" : 1' in (await STORE.unread_counts(database, ["u1"]))[0].payload
 
 
 async def test_reading_all_twice_at_once_counts_each_once(database: Database) -> None:
@@ -216,13 +216,13 @@ async def test_the_first_page_and_the_count_are_index_scans(database: Database) 
     await database.execute("analyze callboard.notifications")
     await database.execute("analyze callboard.notification_recipients")
     for read in (None, False):
-        plan = await _explain(database, _page(read), "'u1', null, null, 20, null")
+        plan = await _explain(database, _pages(read), "'{u1}', '{null}', '{null}', '{20}', '{null}'")
         index = "notification_recipients_list" if read is None else "notification_recipients_unread"
         assert index in plan
         assert "Seq Scan" not in plan.replace("Seq Scan on log_head", "")
         # What is sorted is at most the page itself, above the limit.
         assert "Sort" not in plan.split("Limit")[1]
-    plan = await _explain(database, UNREAD_COUNT, "'u1'")
+    plan = await _explain(database, UNREAD_COUNTS, "'{u1}'")
     assert "notification_recipients_unread" in plan
     assert "Seq Scan" not in plan.replace("Seq Scan on log_head", "")
 
@@ -231,7 +231,7 @@ async def _explain(database: Database, statement: str, arguments: str) -> str:
     """The generic plan: the one that a prepared statement ends up with."""
     async with database.transaction() as queries:
         await queries.execute("set local plan_cache_mode = force_generic_plan")
-        types = "(text, timestamptz, uuid, integer, text)" if "$5" in statement else "(text)"
+        types = "(text[], timestamptz[], uuid[], integer[], text[])" if "$5" in statement else "(text[])"
         await queries.execute(f"prepare planned {types} as {statement}")
         rows = await queries.fetch(f"explain (costs off) execute planned ({arguments})")
         await queries.execute("deallocate planned")

@@ -7,8 +7,11 @@ import signal
 from collections.abc import Callable
 
 import aiohttp
+import asyncpg
 import pytest
-from tests.integration.serve.kit import Server, database, tab, until
+from tests.integration.serve.kit import WAIT_SECONDS, Server, database, tab, until
+
+from callboard.store.migrate import LOCK as MIGRATION_LOCK
 
 Launch = Callable[..., Server]
 
@@ -52,20 +55,25 @@ async def test_a_signal_ends_everything_in_order(launch: Launch, number: signal.
     assert "Traceback" not in server.log_text()
 
 
-async def test_a_signal_while_starting_ends_the_start(launch: Launch) -> None:
-    first = launch()
-    async with database(first) as connection:
-        # The migrations' lock: the second server waits for it, for as long as two minutes.
-        await connection.execute("select pg_advisory_lock(4702111234474983745)")
-        second = launch(ready=False)
-        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-        while not await connection.fetchval(waiting):
-            assert second.pid
-        second.send(signal.SIGTERM)
-        assert second.wait() == 0
-    assert first.postgres_pid() is not None
-    assert "Traceback" not in second.log_text()
-    assert first.stop() == 0
+async def test_a_signal_while_starting_ends_the_start(launch: Launch, dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        # The migrations' lock: the server waits for it, for as long as two minutes.
+        await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
+        server = launch(ready=False, DATABASE_URL=dsn)
+        waiting = (
+            "select count(*) from pg_locks join pg_database on pg_database.oid = database"
+            " where datname = current_database() and locktype = 'advisory' and not granted"
+        )
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await connection.fetchval(waiting):
+                assert server.pid
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
+    finally:
+        await connection.close()
+    assert "Traceback" not in server.log_text()
+    assert server.log_lines("server.started") == []
 
 
 async def test_after_a_crash_it_serves_again_with_what_was_there(launch: Launch) -> None:
@@ -152,9 +160,9 @@ async def test_two_servers_on_one_directory_are_one_service(launch: Launch) -> N
     assert first.postgres_pid() is None
 
 
-async def test_the_node_that_led_may_leave(launch: Launch) -> None:
-    first = launch()
-    second = launch()
+async def test_the_node_that_led_may_leave(launch: Launch, dsn: str) -> None:
+    first = launch(DATABASE_URL=dsn)
+    second = launch(DATABASE_URL=dsn)
     assert len(first.log_lines("relay.leading")) == 1
     assert second.log_lines("relay.leading") == []
     async with tab(second, "u1") as here:
@@ -163,4 +171,3 @@ async def test_the_node_that_led_may_leave(launch: Launch) -> None:
         await here.until_title("new leader")
     await until(lambda: len(second.log_lines("relay.leading")) == 1)
     assert second.stop() == 0
-    assert second.postgres_pid() is None

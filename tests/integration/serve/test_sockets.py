@@ -224,8 +224,8 @@ async def test_many_cookies_do_not_hinder_an_upgrade(server: Server) -> None:
         assert (await connect_raw(socket, "/feed", server.token("u1"))).startswith("40")
 
 
-async def test_when_all_places_are_taken_the_next_is_told_to_come_again(launch: Launch) -> None:
-    server = launch(MAX_SOCKET_CONNECTIONS="1")
+async def test_when_all_places_are_taken_the_next_is_told_to_come_again(launch: Launch, dsn: str) -> None:
+    server = launch(DATABASE_URL=dsn, MAX_SOCKET_CONNECTIONS="1")
     async with tab(server, "u1") as here, server.rest() as client:
         async with logged_once(server, "unavailable"):
             answer = await client.get(POLLING)
@@ -242,8 +242,10 @@ async def test_when_all_places_are_taken_the_next_is_told_to_come_again(launch: 
         pass
 
 
-async def test_while_the_issuer_is_away_the_transport_ends_and_requests_are_told_to_come_again(launch: Launch) -> None:
-    server = launch(JWT_JWKS_URL="https://127.0.0.1:1/jwks")
+async def test_while_the_issuer_is_away_the_transport_ends_and_requests_are_told_to_come_again(
+    launch: Launch, dsn: str
+) -> None:
+    server = launch(DATABASE_URL=dsn, JWT_JWKS_URL="https://127.0.0.1:1/jwks")
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     end = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
     token = jwt.encode({"sub": "u1", "exp": end}, key, algorithm="RS256")

@@ -13,7 +13,7 @@ from tests.loop import Timers, settle
 from tests.unit.realtime.stage import Stage, error_of, fail_with
 
 from callboard.auth.principal import Principal
-from callboard.errors import Forbidden, Invalid, RateLimited, Unauthenticated, Unavailable
+from callboard.errors import Forbidden, Invalid, RateLimited, StoreError, Unauthenticated, Unavailable
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
 
@@ -225,6 +225,32 @@ async def test_a_defect_of_a_handler_costs_its_message_only(stage: Stage) -> Non
     assert "secret" not in first
     assert second == '3/feed,2[{"ok":true,"data":{}}]'
     assert [(entry["event"], entry["name"]) for entry in logs] == [("socket.handler_failed", "crash")]
+
+
+async def test_what_postgresql_refuses_is_a_defect_too(stage: Stage) -> None:
+    stage.feed.on("crash", fail_with(StoreError("relation secret does not exist")))
+    peer = stage.peer()
+    await peer.join()
+    with capture_logs() as logs:
+        [answer] = await peer.say('2/feed,1["crash"]')
+    assert error_of(answer)["code"] == "internal"
+    assert "secret" not in answer
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("socket.handler_failed", "error")]
+
+
+async def test_a_refused_message_is_logged_once(stage: Stage) -> None:
+    peer = stage.peer()
+    await peer.join()
+    with capture_logs() as logs:
+        [answer] = await peer.say('2/feed,1["unheard"]')
+    assert error_of(answer)["code"] == "unknown_event"
+    [entry] = logs
+    assert (entry["event"], entry["code"], entry["name"], entry["user"]) == (
+        "message.refused",
+        "unknown_event",
+        "unheard",
+        "u2",
+    )
 
 
 @pytest.mark.parametrize("answer", [{"x": object()}, {"x": "\ud800"}, {"x": {1j: 1}}])

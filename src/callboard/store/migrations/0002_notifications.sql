@@ -22,9 +22,9 @@ create table callboard.notifications (
 create trigger notifications_touch before update on callboard.notifications
   for each row execute function callboard.touch_updated_at();
 
--- A person's copy. `arrived_at` is the order of the list. `expires_at` repeats the content's, so that list
--- and count agree about it without a join. `revision` grows by one with each change that clients are told
--- of.
+-- A person's copy. `arrived_at` is the order of the list, so it is finer than the milliseconds that people see.
+-- `expires_at` repeats the content's, so that list and count agree about it without a join. `revision` grows
+-- by one with each change that clients are told of.
 create table callboard.notification_recipients (
   notification_id uuid not null,
   user_id         text not null,
@@ -160,6 +160,7 @@ as $$
 declare
   recipients text[] := user_ids;
   content callboard.notifications;
+  arrived timestamptz := clock_timestamp();
 begin
   perform callboard.check_notification(user_ids, type, title, message, data, priority, actor, resource_type,
     resource_id, group_key, expires_in);
@@ -179,12 +180,12 @@ begin
   content.resource_type := resource_type;
   content.resource_id := resource_id;
   content.group_key := group_key;
-  content.created_at := date_trunc('milliseconds', clock_timestamp());
+  content.created_at := date_trunc('milliseconds', arrived);
   content.expires_at := content.created_at + make_interval(secs => expires_in);
   content.updated_at := content.created_at;
   insert into callboard.notifications select (content).*;
   insert into callboard.notification_recipients (notification_id, user_id, arrived_at, expires_at)
-  select content.id, person.id, content.created_at, content.expires_at
+  select content.id, person.id, arrived, content.expires_at
   from unnest(recipients) with ordinality as person (id, place)
   order by person.place;
   payload := callboard.notification_payload(content, null, null, null, 1);

@@ -1,0 +1,123 @@
+"""Calls that wait together share a run, and nothing else: neither answers nor errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from callboard.errors import Invalid, Unavailable
+from callboard.store.batching import Batcher
+
+
+class Doubling:
+    """Doubles numbers when told to go on; refuses batches that hold a 13, and fails while `away`."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.away = False
+
+    async def __call__(self, calls: Sequence[int]) -> list[int]:
+        self.runs.append(list(calls))
+        await self.gate.wait()
+        if self.away:
+            raise Unavailable("away")
+        if 13 in calls:
+            raise Invalid("13 is refused")
+        return [call * 2 for call in calls]
+
+
+async def until(batcher: Batcher[int, int], waiting: Sequence[int]) -> list[asyncio.Task[int]]:
+    """Start calls and let them queue."""
+    tasks = [asyncio.ensure_future(batcher.call(number)) for number in waiting]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_call_that_finds_nothing_under_way_runs_at_once() -> None:
+    run = Doubling()
+    assert await Batcher(run).call(4) == 8
+    assert run.runs == [[4]]
+
+
+async def test_what_waits_shares_the_next_run_in_order_and_gets_its_own_answer() -> None:
+    run = Doubling()
+    batcher = Batcher(run, lanes=1)
+    run.gate.clear()
+    first = await until(batcher, [1])
+    others = await until(batcher, range(2, 7))
+    run.gate.set()
+    assert await asyncio.gather(*first, *others) == [2, 4, 6, 8, 10, 12]
+    assert run.runs == [[1], [2, 3, 4, 5, 6]]
+
+
+async def test_a_run_holds_no_more_than_the_most() -> None:
+    run = Doubling()
+    batcher = Batcher(run, lanes=1, most=2)
+    run.gate.clear()
+    tasks = await until(batcher, range(6))
+    run.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6, 8, 10]
+    assert max(map(len, run.runs)) == 2
+
+
+async def test_no_more_runs_than_lanes_are_under_way() -> None:
+    run = Doubling()
+    batcher = Batcher(run, lanes=2, most=1)
+    run.gate.clear()
+    tasks = await until(batcher, range(5))
+    assert len(run.runs) == 2
+    run.gate.set()
+    await asyncio.gather(*tasks)
+    assert len(run.runs) == 5
+
+
+async def test_only_the_wrong_call_of_a_run_fails() -> None:
+    run = Doubling()
+    batcher = Batcher(run, lanes=1)
+    run.gate.clear()
+    tasks = await until(batcher, [1, 2, 13, 4])
+    run.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert answers[:2] == [2, 4]
+    assert isinstance(answers[2], Invalid)
+    assert answers[3] == 8
+
+
+async def test_what_passes_by_itself_is_told_to_all_and_not_run_again() -> None:
+    run = Doubling()
+    run.away = True
+    batcher = Batcher(run, lanes=1)
+    run.gate.clear()
+    tasks = await until(batcher, [1, 2, 3])
+    run.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(answer, Unavailable) for answer in answers)
+    assert run.runs == [[1, 2, 3]]
+
+
+async def test_a_call_that_was_given_up_is_not_run() -> None:
+    run = Doubling()
+    batcher = Batcher(run, lanes=1)
+    run.gate.clear()
+    (first,) = await until(batcher, [1])
+    second, third = await until(batcher, [2, 3])
+    second.cancel()
+    await asyncio.sleep(0)
+    run.gate.set()
+    assert [await first, await third] == [2, 6]
+    assert run.runs == [[1], [3]]
+
+
+async def test_it_goes_on_after_a_defect() -> None:
+    async def broken(calls: Sequence[int]) -> list[int]:
+        raise RuntimeError("a defect")
+
+    batcher: Batcher[int, int] = Batcher(broken, lanes=1)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await batcher.call(1)

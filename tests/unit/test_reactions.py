@@ -1,0 +1,138 @@
+"""Reactions: who is told what when a committed message was delivered, and on connecting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from prometheus_client import REGISTRY
+from tests.clock import TurnedClock
+
+from callboard import reactions
+from callboard.auth.principal import Principal
+from callboard.realtime.broker import Envelope
+from callboard.store.outbox import LoggedMessage
+
+NOW = TurnedClock().now()
+
+
+class Unread:
+    def __init__(self) -> None:
+        self.marked: list[str] = []
+
+    def mark(self, user_id: str) -> None:
+        self.marked.append(user_id)
+
+
+class Member:
+    def __init__(self, user: str) -> None:
+        self.principal = Principal(
+            id=user, name=None, roles=frozenset(), teams=frozenset(), expires_at=NOW + timedelta(hours=1)
+        )
+
+
+class Namespace:
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[Member], None]] = []
+
+    def on_connect(self, callback: Callable[[Member], None]) -> None:
+        self.callbacks.append(callback)
+
+
+class Node:
+    """Keeps what it was told to deliver."""
+
+    def __init__(self, receivers: int = 1) -> None:
+        self.receivers = receivers
+        self.delivered: list[Envelope] = []
+        self.namespaces: dict[str, Namespace] = {}
+
+    def deliver(self, envelope: Envelope) -> int:
+        self.delivered.append(envelope)
+        return self.receivers
+
+    def namespace(self, name: str) -> Namespace:
+        return self.namespaces.setdefault(name, Namespace())
+
+
+def message(name: str = "notification:new", rooms: tuple[str, ...] = ("user:u1",), age: float = 0.0) -> LoggedMessage:
+    return LoggedMessage(
+        seq=7,
+        position="abc.7",
+        namespace="/feed",
+        rooms=rooms,
+        name=name,
+        payload='{"title":"Ü"}',
+        created_at=NOW - timedelta(seconds=age),
+    )
+
+
+def deliver(node: Node, unread: Unread, *messages: LoggedMessage) -> None:
+    call = reactions.deliver_logged(cast(Any, node), cast(Any, unread), TurnedClock())
+    for each in messages:
+        call(each)
+
+
+def observed() -> tuple[float, float]:
+    """How many delays were observed, and their sum."""
+    name = "callboard_commit_to_write_seconds"
+    return REGISTRY.get_sample_value(f"{name}_count") or 0.0, REGISTRY.get_sample_value(f"{name}_sum") or 0.0
+
+
+def test_a_message_goes_to_its_rooms_with_its_position() -> None:
+    node = Node()
+    deliver(node, Unread(), message(rooms=("user:u1", "team:art")))
+    assert node.delivered == [
+        Envelope(
+            namespace="/feed",
+            rooms=("user:u1", "team:art"),
+            name="notification:new",
+            payload='{"title":"Ü"}'.encode(),
+            position="abc.7",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rooms", "marked"),
+    [
+        ("notification:new", ("user:u1",), ["u1"]),
+        ("notification:updated", ("user:u1",), ["u1"]),
+        ("notification:deleted", ("user:a:b",), ["a:b"]),
+        ("notification:new", ("user:u1", "user:u2"), []),
+        ("notification:new", ("team:art",), []),
+        ("activity:new", ("user:u1",), []),
+    ],
+)
+def test_a_single_persons_notification_renews_that_persons_count(
+    name: str, rooms: tuple[str, ...], marked: list[str]
+) -> None:
+    unread = Unread()
+    deliver(Node(), unread, message(name, rooms))
+    assert unread.marked == marked
+
+
+def test_a_message_that_nobody_here_received_renews_and_measures_nothing() -> None:
+    unread, before = Unread(), observed()
+    deliver(Node(receivers=0), unread, message())
+    assert unread.marked == []
+    assert observed() == before
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(0.25, 0.25), (-3.0, 0.0)])
+def test_the_delay_since_the_commit_is_measured_and_never_negative(age: float, seconds: float) -> None:
+    count, total = observed()
+    deliver(Node(), Unread(), message(age=age))
+    assert observed()[0] == count + 1
+    assert observed()[1] == pytest.approx(total + seconds)
+
+
+def test_who_connects_to_the_feed_is_told_the_count() -> None:
+    node, unread = Node(), Unread()
+    reactions.connect(cast(Any, node), cast(Any, unread))
+    assert list(node.namespaces) == ["/feed"]
+    for callback in node.namespaces["/feed"].callbacks:
+        callback(Member("u1"))
+    assert unread.marked == ["u1"]

@@ -1,0 +1,81 @@
+"""The pieces of `callboard serve` that need no process: port, URLs, host application."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from callboard import server
+from callboard.errors import SettingsError, StartError
+from callboard.server import ServeOptions
+from callboard.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:hunter2@db.example:5432/stage", "postgresql://me@db.example:5432/stage"),
+        ("postgresql://me@db.example/stage?password=hunter2", "postgresql://me@db.example/stage"),
+        ("postgres://a:1,b:2/stage", "postgres://a:1,b:2/stage"),
+        ("postgresql:///stage?host=/run&password=hunter2", "postgresql:///stage"),
+        ("postgresql://me:hunter2%40@[::1]:1/s", "postgresql://me@[::1]:1/s"),
+    ],
+)
+def test_a_database_is_named_without_its_password(url: str, shown: str) -> None:
+    assert server._without_secrets(url) == shown
+
+
+async def test_the_demo_is_refused_on_an_address_that_others_reach(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--demo"):
+        await server.serve(Settings(data_dir=tmp_path), ServeOptions(host="0.0.0.0", port=0, demo=True))
+
+
+def test_an_occupied_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = rf"127\.0\.0\.1:{port}: Address already in use"
+        with pytest.raises(StartError, match=said), server._bind("127.0.0.1", port):
+            raise AssertionError("it was bound twice")
+
+
+def test_an_address_that_is_not_ours_is_named() -> None:
+    with pytest.raises(StartError, match=r"192\.0\.2\.1:0"), server._bind("192.0.2.1", 0):
+        raise AssertionError("it was bound")
+
+
+@pytest.mark.parametrize(
+    ("listen", "host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1", "http://127.0.0.1:{}"),
+        ("127.0.0.1", "localhost", "http://localhost:{}"),
+        ("0.0.0.0", "0.0.0.0", "http://127.0.0.1:{}"),
+        ("127.0.0.1", "::", "http://127.0.0.1:{}"),
+        ("127.0.0.1", "::1", "http://[::1]:{}"),
+    ],
+)
+def test_the_url_is_one_to_go_to(listen: str, host: str, shown: str) -> None:
+    with server._bind(listen, 0) as listener:
+        assert server._url(host, listener) == shown.format(listener.getsockname()[1])
+
+
+def test_a_host_application_is_found_in_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
+    (tmp_path / "hosted_here.py").write_text("async def app(scope, receive, send): ...\nnumber = 7\n")
+    try:
+        assert callable(server._load("hosted_here:app"))
+        for target, word in (
+            ("hosted_here:missing", "missing"),
+            ("hosted_here:number", "cannot be called"),
+            ("hosted_here", "module:attribute"),
+            ("hosted_nowhere:app", "hosted_nowhere"),
+            (":app", "module:attribute"),
+        ):
+            with pytest.raises(SettingsError, match="--app") as refused:
+                server._load(target)
+            assert word in refused.value.message
+    finally:
+        sys.modules.pop("hosted_here", None)

@@ -1,0 +1,82 @@
+"""Health, readiness, metrics and the page's configuration, without a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from callboard import __version__
+from callboard.auth.tokens import verifier
+from callboard.clock import SystemClock
+from callboard.errors import StoreError, Unavailable
+from callboard.rest.api import create_api
+from callboard.settings import Settings
+from callboard.status import Status
+
+SETTINGS = Settings(
+    data_dir=Path("/nonexistent"),
+    jwt_secret="a secret for tests, 32 bytes long",
+    reconnection_delay_ms=7,
+    reconnection_max_delay_ms=8,
+)
+
+
+class Database:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    async def fetchval(self, query: str, *args: object) -> int:
+        if self.error is not None:
+            raise self.error
+        return 1
+
+
+async def ask(path: str, *, error: Exception | None = None, relay: bool = True, demo: bool = False) -> httpx.Response:
+    status = Status(SETTINGS, cast(Any, Database(error)), lambda: relay, demo=demo)
+    api: Any = create_api([], verifier(SETTINGS, clock=SystemClock()), public=status.endpoints())
+    transport = httpx.ASGITransport(app=api)
+    async with httpx.AsyncClient(transport=transport, base_url="http://callboard.test") as client:
+        return await client.get(path)
+
+
+async def test_ready_means_that_database_and_relay_work() -> None:
+    answer = await ask("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("error", [Unavailable("it is away"), StoreError("it refuses")])
+async def test_not_ready_without_the_database(error: Exception) -> None:
+    answer = await ask("/readyz", error=error)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert "database" in answer.json()["detail"]
+
+
+async def test_not_ready_without_the_relay() -> None:
+    answer = await ask("/readyz", relay=False)
+    assert answer.status_code == 503
+    assert "relay" in answer.json()["detail"]
+
+
+async def test_the_process_is_healthy_whatever_the_database_does() -> None:
+    answer = await ask("/healthz", error=Unavailable("it is away"), relay=False)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("demo", [True, False])
+async def test_the_page_is_told_how_to_connect(demo: bool) -> None:
+    assert (await ask("/config.json", demo=demo)).json() == {
+        "version": __version__,
+        "demo": demo,
+        "socket": {"path": "/socket.io/", "reconnection_delay": 7, "reconnection_max_delay": 8},
+    }
+
+
+async def test_metrics_are_in_prometheus_words() -> None:
+    answer = await ask("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for name in ("connections", "messages_out_total", "relayed_total", "commit_to_write_seconds_count"):
+        assert f"callboard_{name}" in answer.text
