@@ -81,7 +81,7 @@ class Server:
             ws=protocol_class({"/socket.io/": self.engine}, policy),
             http=HttpProtocol,
             lifespan="off",
-            log_level="critical",
+            log_config=None,  # logging is the whole process's: other tests look at it
         )
         config.load()
         self._server = uvicorn.Server(config)
