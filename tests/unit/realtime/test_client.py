@@ -345,6 +345,28 @@ async def test_the_size_of_what_waits_is_bounded(clock: TurnedClock) -> None:
     assert peer.sink.reasons == [Reason.FLOOD]
 
 
+async def test_a_client_that_is_always_behind_by_little_is_no_flood(clock: TurnedClock) -> None:
+    stage = Stage(clock, max_inbox_bytes=500)
+    turns = asyncio.Semaphore(0)
+
+    async def handler(member: Member, data: dict[str, object]) -> dict[str, object]:
+        await turns.acquire()
+        return {}
+
+    stage.feed.on("step", handler)
+    peer = stage.peer()
+    await peer.join()
+    message = f'2/feed,["step",{{"n":"{"x" * 150}"}}]'
+    await peer.say(message)
+    for _ in range(10):
+        await peer.say(message)
+        turns.release()
+        await settle()
+    assert not peer.connection.closed
+    await peer.say(message, message)
+    assert peer.sink.reasons == [Reason.FLOOD]
+
+
 async def test_messages_before_the_token_is_checked_count_as_waiting(
     clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
