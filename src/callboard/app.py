@@ -22,6 +22,7 @@ from callboard.notifications.service import NotificationService, UnreadCounts
 from callboard.realtime.engine import EngineOptions
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
+from callboard.realtime.recovery import Recovery
 from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
@@ -30,6 +31,7 @@ from callboard.sockets.routes import routes as socket_routes
 from callboard.sockets.service import SocketService
 from callboard.status import SOCKET_PATH, Status
 from callboard.store.database import Database
+from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
@@ -82,6 +84,8 @@ class Callboard:
         self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
         deliver = reactions.deliver_logged(self.node, self.unread, clock)
         self.relay = Relay(dsn, deliver, clock=clock, recovery_window_hours=settings.recovery_window_hours)
+        log = MessageLog(self.database)
+        recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
         outbox = Outbox(self.relay.wake)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types)
         register_notifications(self.node.namespace("/feed"), notifications)
@@ -90,6 +94,7 @@ class Callboard:
         self._make_asgi([*notification_routes(notifications), *socket_routes(sockets)])
         self._own("relay", self.relay.run())
         self._own("unread", self.unread.run())
+        self._own("recovery", recovery.start())
 
     async def stop(self) -> None:
         """End connections, then tasks, then the pool: whatever `start` came to."""

@@ -43,6 +43,7 @@ MESSAGES_OUT = Counter("callboard_messages_out", "Messages written to connection
 RELAYED = Counter("callboard_relayed", "Outbox rows moved into the message log")
 CLOSED = Counter("callboard_connections_closed", "Closed sessions", ["reason"])
 REFUSED = Counter("callboard_refused", "Refused handshakes and requests", ["code"])
+RECOVERIES = Counter("callboard_recoveries", "Clients that came back with a recovery id", ["outcome"])
 COMMIT_TO_WRITE = Histogram(
     "callboard_commit_to_write_seconds",
     "From a message's commit to its write to sockets",

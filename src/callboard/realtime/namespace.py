@@ -7,13 +7,14 @@ handlers belong to the slices.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard import telemetry
 from callboard.auth.principal import Principal
 from callboard.errors import CallboardError, Forbidden, Invalid, NotFound
 from callboard.realtime.hub import Hub
 from callboard.wire import socketio
+from callboard.wire.engineio import Outgoing
 
 if TYPE_CHECKING:
     from callboard.realtime.connection import Connection
@@ -22,13 +23,27 @@ if TYPE_CHECKING:
 INTERNAL: dict[str, object] = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
 
 
-class Member:
-    """One connection in one namespace."""
+class Outlet(Protocol):
+    """Takes the messages for one client."""
 
-    __slots__ = ("connection", "namespace", "principal", "rooms", "sid")
+    def send(self, outgoing: Outgoing) -> None:
+        """Queue a message."""
+
+    def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
+        """Queue a message that may be lost; see Connection."""
+
+
+class Member:
+    """One connection in one namespace.
+
+    `outlet` is what its messages are sent to: the connection, or what stands in for it while the client recovers.
+    """
+
+    __slots__ = ("connection", "namespace", "outlet", "principal", "rooms", "sid")
 
     def __init__(self, connection: Connection, namespace: Namespace, sid: str, principal: Principal) -> None:
         self.connection = connection
+        self.outlet: Outlet = connection
         self.namespace = namespace
         self.sid = sid
         self.principal = principal
@@ -36,7 +51,7 @@ class Member:
 
     def emit(self, name: str, payload: bytes) -> None:
         """Send a message to this client alone. `payload` is a JSON object in UTF-8."""
-        self.connection.send(socketio.encode_event(self.namespace.name, name, payload))
+        self.outlet.send(socketio.encode_event(self.namespace.name, name, payload))
 
     def join(self, *rooms: str) -> None:
         """Put this client into rooms, unless it has left meanwhile."""

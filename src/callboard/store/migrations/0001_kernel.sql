@@ -35,10 +35,12 @@ create table callboard.outbox (
 );
 
 -- The one row that numbers the log. The epoch names this log: positions of another database do not compare.
+-- The key signs recovery ids: what it signed is good on every node of this log, and after a restart.
 create table callboard.log_head (
-  singleton boolean primary key default true check (singleton),
-  epoch     text not null,
-  seq       bigint not null
+  singleton    boolean primary key default true check (singleton),
+  epoch        text not null,
+  seq          bigint not null,
+  recovery_key bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 ) with (fillfactor = 10);
 
 insert into callboard.log_head (epoch, seq)
