@@ -6,6 +6,7 @@ handlers belong to the slices.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,15 @@ from callboard.wire import socketio
 if TYPE_CHECKING:
     from callboard.realtime.connection import Connection
 
+_NUMBERS = itertools.count(1)
 
 INTERNAL: dict[str, object] = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
 
 
 class Member:
-    """One connection in one namespace."""
+    """One connection in one namespace. `number` grows with each that joins, in the whole process."""
 
-    __slots__ = ("connection", "namespace", "principal", "rooms", "sid")
+    __slots__ = ("connected_at", "connection", "namespace", "number", "principal", "rooms", "sid")
 
     def __init__(self, connection: Connection, namespace: Namespace, sid: str, principal: Principal) -> None:
         self.connection = connection
@@ -33,10 +35,13 @@ class Member:
         self.sid = sid
         self.principal = principal
         self.rooms: set[str] = set()
+        self.number = next(_NUMBERS)
+        self.connected_at = connection.wall_clock()
 
     def emit(self, name: str, payload: bytes) -> None:
         """Send a message to this client alone. `payload` is a JSON object in UTF-8."""
         self.connection.send(socketio.encode_event(self.namespace.name, name, payload))
+        self.connection.traffic.messages_out += 1
 
     def join(self, *rooms: str) -> None:
         """Put this client into rooms, unless it has left meanwhile."""
