@@ -16,10 +16,11 @@ from callboard.notifications import payloads as notification_payloads
 from callboard.notifications.routes import routes as notification_routes
 from callboard.realtime.catalogue import Message
 from callboard.rest.endpoint import Endpoint
+from callboard.sockets import payloads as socket_payloads
 from callboard.sockets.routes import routes as socket_routes
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-CATALOGUE: tuple[Message, ...] = notification_payloads.CATALOGUE
+CATALOGUE: tuple[Message, ...] = (*notification_payloads.CATALOGUE, *socket_payloads.CATALOGUE)
 KINDS = {
     "durable": "Durable: through the log, in order, recovered. The position follows as a last string argument.",
     "volatile": "Volatile: newest wins for each key; sent anew on connecting.",
@@ -42,7 +43,7 @@ def messages_page() -> str:
 def rest_page() -> str:
     """The table of endpoints."""
     service: Any = None  # the declarations do not touch it
-    found: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
+    found: list[Endpoint] = [*notification_routes(service), *socket_routes(service, service)]
     rows = [f"| `{at.method}` | `/api/v1{at.path}` | {_who(at)} | {at.status} | {at.summary} |" for at in found]
     table = "\n".join(["| method | path | who | status | what |", "|---|---|---|---|---|", *rows])
     return (REFERENCE / "rest.intro.md").read_text().rstrip() + "\n\n" + table + "\n"

@@ -83,7 +83,7 @@ NODE_FAMILIES = (
     Family("callboard_unsent_bytes_max", "Bytes that the slowest client has not taken"),
     Family("callboard_inbox_packets", "Packets of clients that wait to be handled"),
     Family("callboard_inbox_packets_max", "Packets that wait of the client with the most"),
-    Family("callboard_loop_lag_seconds", "Lateness of the event loop over the last minute; 1 is the worst", ("quantile",)),
+    Family("callboard_loop_lag_seconds", "Lateness of callbacks in the last minute; 1 is the worst", ("quantile",)),
     Family("callboard_relay_position", "Number in the log up to which this node has delivered"),
     Family("callboard_relay_lag_seconds", "Everything committed longer ago than this has been delivered here"),
     Family("callboard_relay_leading", "1 on the node that moves the outbox into the log"),

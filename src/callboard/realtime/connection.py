@@ -6,8 +6,8 @@ or bytes of a transport (see `callboard.transports`).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from callboard import telemetry
@@ -102,6 +102,11 @@ class Connection:
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return self.session.state is State.CLOSED
+
+    @property
+    def transport(self) -> str:
+        """What it is on just now: polling or websocket."""
+        return self.sink.name
 
     @property
     def traffic(self) -> Traffic:

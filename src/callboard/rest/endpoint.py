@@ -66,7 +66,8 @@ class Endpoint:
 
     `path` is below /api/v1 ("/notifications/{id}/read"). The handler returns the answer's bytes, empty for
     204; `answers` are the Structs of which it is one, for the OpenAPI document. `admin`: the role is
-    required. `body` and `query`: Structs that are decoded before the handler runs.
+    required. `body` and `query`: Structs that are decoded before the handler runs. `tail`: the path's last parameter
+    is all that follows, slashes too.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -81,6 +82,7 @@ class Endpoint:
     query: type[msgspec.Struct] | None = None
     media_type: str = "application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    tail: bool = False
 
 
 def require_admin(principal: Principal) -> None:
@@ -146,6 +148,8 @@ class _Operation:
         self._headers = list(endpoint.headers)
         self._decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body is not None else None
         self._query = endpoint.query
+        before, _, name = endpoint.path.rpartition("{")
+        self._tail = (before, name.removesuffix("}")) if endpoint.tail else None
 
     async def run(
         self, scope: HTTPScope, receive: Receive, authorization: bytes | None, length: bytes | None
@@ -157,6 +161,10 @@ class _Operation:
             if self._endpoint.admin:
                 require_admin(call.principal)
         call.path = scope["path_params"]
+        if self._tail is not None:
+            before, name = self._tail
+            # Litestar's own value has lost empty segments.
+            call.path = {**call.path, name: scope["path"].partition(before)[2]}
         call.query = _query(scope["query_string"], self._query) if self._query is not None else None
         call.body = None
         if self._decoder is not None:
