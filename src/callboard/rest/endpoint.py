@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID
 
 import msgspec
@@ -162,9 +162,7 @@ class _Operation:
                 require_admin(call.principal)
         call.path = scope["path_params"]
         if self._tail is not None:
-            before, name = self._tail
-            # Litestar's own value has lost empty segments.
-            call.path = {**call.path, name: scope["path"].partition(before)[2]}
+            call.path = {**call.path, **_tail(scope, *self._tail)}
         call.query = _query(scope["query_string"], self._query) if self._query is not None else None
         call.body = None
         if self._decoder is not None:
@@ -173,6 +171,12 @@ class _Operation:
         if self._endpoint.status == 204:
             return 204, list(self._headers), b""
         return self._endpoint.status, content_headers(self._media_type, body) + self._headers, body
+
+
+def _tail(scope: HTTPScope, before: str, name: str) -> dict[str, str]:
+    """The parameter that ends the path, from its raw form: Litestar's `path` has lost empty segments ("s3://a")."""
+    raw = (scope.get("raw_path") or b"").partition(before.encode())[2]
+    return {name: unquote_to_bytes(raw).decode(errors="replace") if raw else scope["path"].partition(before)[2]}
 
 
 def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
