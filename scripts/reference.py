@@ -37,6 +37,7 @@ def messages_page() -> str:
         for message in CATALOGUE:
             if message.kind == kind:
                 parts.append(_message(message))
+    parts += ["## Shapes", "The objects that messages hold.", *_shapes()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,7 +66,18 @@ def _message(message: Message) -> str:
 
 def _fields(kind: type[msgspec.Struct]) -> str:
     schemas = msgspec.json.schema_components([kind], ref_template="{name}")[1]
-    properties = schemas[kind.__name__]["properties"]
+    return _table(schemas[kind.__name__]["properties"])
+
+
+def _shapes() -> list[str]:
+    """The objects inside of messages, each once."""
+    kinds = [kind for message in CATALOGUE for kind in (message.fields, message.acknowledgement) if kind is not None]
+    schemas = msgspec.json.schema_components(kinds, ref_template="{name}")[1]
+    inner = sorted(schemas.keys() - {kind.__name__ for kind in kinds})
+    return [f"### {name}\n\n{_table(schemas[name]['properties'])}" for name in inner]
+
+
+def _table(properties: dict[str, Any]) -> str:
     if not properties:
         return "The object is empty."
     rows = [f"| `{name}` | {_type(schema)} | {schema.get('description', '')} |" for name, schema in properties.items()]
@@ -77,6 +89,8 @@ def _type(schema: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in schema["anyOf"])
     if "$ref" in schema:
         return str(schema["$ref"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     return str(schema.get("type", "any"))

@@ -13,7 +13,8 @@ class Traffic:
     `messages_in`: messages of clients that were handled. `messages_out`: messages queued to clients, each receiver
     counting; acknowledgements and heartbeats are none. `dropped`: volatile ones of these that were not written, the
     client having too much unsent or a newer one of the same key. `bytes_in`, `bytes_out`: Engine.IO content from
-    clients, and WebSocket frames and long-polling bodies to them; HTTP heads and TCP are not counted.
+    clients, and WebSocket frames (on ASGI their content only) and long-polling bodies to them; HTTP heads and TCP are
+    not counted.
     """
 
     __slots__ = ("bytes_in", "bytes_out", "dropped", "messages_in", "messages_out")

@@ -21,7 +21,7 @@ from callboard.sockets.model import QUIET, REFUSAL_BURST, SLOW_BURST, WINDOW
 from callboard.sockets.payloads import ADMIN, AdminAlert
 from callboard.store.database import Queries
 
-PERIOD = 10.0
+PERIOD = 5.0
 ROOM = "role:admin"
 
 Kind = Literal["slow_closes", "refusals", "database_back"]
