@@ -6,6 +6,7 @@ writes nothing and fails if a page is not what the code says.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def _shapes() -> list[str]:
     """The objects inside of messages, each once."""
     kinds = [kind for message in CATALOGUE for kind in (message.fields, message.acknowledgement) if kind is not None]
     schemas = msgspec.json.schema_components(kinds, ref_template="{name}")[1]
-    inner = sorted(schemas.keys() - {kind.__name__ for kind in kinds})
+    inner = sorted(set(re.findall(r'"\$ref":"(\w+)"', msgspec.json.encode(schemas).decode())))
     return [f"### {name}\n\n{_table(schemas[name]['properties'])}" for name in inner]
 
 

@@ -23,6 +23,7 @@ from callboard.realtime.engine import EngineOptions
 from callboard.realtime.lag import LoopLag
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
+from callboard.realtime.recovery import Recovery
 from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
@@ -35,6 +36,7 @@ from callboard.sockets.statistics import StatisticsReader
 from callboard.sockets.watch import Watch
 from callboard.status import SOCKET_PATH, Status
 from callboard.store.database import Database
+from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
@@ -93,6 +95,8 @@ class Callboard:
             recovery_window_hours=settings.recovery_window_hours,
             on_back=lambda seconds: self.alerts.database_back(seconds),
         )
+        log = MessageLog(self.database)
+        recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
         outbox = Outbox(self.relay.wake)
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types)
@@ -104,6 +108,7 @@ class Callboard:
         self._own("relay", self.relay.run())
         self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
+        self._own("recovery", recovery.start())
 
     def _watch(self) -> StatisticsReader:
         """What operators see of this node."""

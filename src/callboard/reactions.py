@@ -5,7 +5,7 @@ Owns: the wiring between the relay, the node and the slices. Never: a rule of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from callboard import telemetry
 from callboard.clock import Clock
@@ -13,10 +13,40 @@ from callboard.notifications.service import UnreadCounts
 from callboard.realtime.broker import Envelope
 from callboard.realtime.namespace import Member
 from callboard.realtime.node import Node
+from callboard.store.message_log import MessageLog
 from callboard.store.outbox import LoggedMessage
 
 FEED = "/feed"
 _USER_ROOM = "user:"
+
+
+def envelope_of(message: LoggedMessage) -> Envelope:
+    """A message of the log as what goes to connections."""
+    return Envelope(
+        namespace=message.namespace,
+        rooms=message.rooms,
+        name=message.name,
+        payload=message.payload.encode(),
+        position=message.position,
+    )
+
+
+class RecoveryLog:
+    """The message log as recovery reads it: in envelopes."""
+
+    def __init__(self, log: MessageLog) -> None:
+        self._log = log
+
+    async def missed(
+        self, namespace: str, rooms: Collection[str], *, after: int, until: int, limit: int
+    ) -> list[Envelope] | None:
+        """See realtime.recovery.Log."""
+        found = await self._log.missed(namespace, rooms, after=after, until=until, limit=limit)
+        return None if found is None else [envelope_of(message) for message in found]
+
+    async def latest(self, *, until: int, limit: int) -> list[Envelope]:
+        """See realtime.recovery.Log."""
+        return [envelope_of(message) for message in await self._log.latest(until=until, limit=limit)]
 
 
 def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[LoggedMessage], None]:
@@ -26,15 +56,7 @@ def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[
     """
 
     def deliver(message: LoggedMessage) -> None:
-        receivers = node.deliver(
-            Envelope(
-                namespace=message.namespace,
-                rooms=message.rooms,
-                name=message.name,
-                payload=message.payload.encode(),
-                position=message.position,
-            )
-        )
+        receivers = node.deliver(envelope_of(message))
         if not receivers:
             return
         telemetry.COMMIT_TO_WRITE.observe(max(0.0, (clock.now() - message.created_at).total_seconds()))

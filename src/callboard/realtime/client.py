@@ -12,6 +12,7 @@ from callboard import ids, telemetry
 from callboard.errors import CallboardError, ProtocolError, Unavailable
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.namespace import INTERNAL, Member, Namespace
+from callboard.realtime.recovery import Backlog, Recovery
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 from callboard.wire.socketio import Decoder, Packet, PacketType
@@ -166,12 +167,53 @@ class Client:
         if self._connection.closed:
             return
         member = Member(self._connection, namespace, ids.session_id(), principal)
-        self._members[namespace.name] = member
-        self._connect_by = None
-        namespace.hub.add(member)
-        member.join(*namespace.rooms_of(principal))
-        self._connection.send(socketio.encode_connect(namespace.name, member.sid))
+        if self._node.recovery is None:
+            self._enter(member)
+            self._connection.send(socketio.encode_connect(namespace.name, member.sid))
+        elif not await self._enter_recovering(member, self._node.recovery, auth):
+            return
         namespace.connected(member, auth)
+
+    def _enter(self, member: Member) -> None:
+        self._members[member.namespace.name] = member
+        self._connect_by = None
+        member.namespace.hub.add(member)
+        member.join(*member.namespace.rooms_of(member.principal))
+
+    async def _enter_recovering(self, member: Member, recovery: Recovery, auth: dict[str, Any]) -> bool:
+        """Let a client in, with what it missed; False if its connection has ended meanwhile.
+
+        From the moment it is in its rooms, what is sent to it waits in a backlog; what it missed up to that moment
+        comes from the log. So the two meet without a gap and without an overlap.
+        """
+        connection, name, user = self._connection, member.namespace.name, member.principal.id
+        try:
+            claim = recovery.claim(auth, await recovery.position(), name, user)
+            if claim is not None:
+                await recovery.reach(claim)
+            if connection.closed:
+                return False
+            until = recovery.now()
+            backlog = member.outlet = Backlog(connection, self._node.options.max_unsent)
+            self._enter(member)
+            missed = await recovery.missed(name, member.rooms, after=recovery.start_of(claim, auth, until), until=until)
+        except Unavailable as error:
+            self._log_refusal(error.code, error.message)
+            connection.close(Reason.UNAVAILABLE)
+            return False
+        if self._connection.closed:
+            return False
+        recovered = claim is not None and missed is not None
+        pid = claim.pid if claim is not None and recovered else recovery.pid(until, name, user)
+        if auth.get("pid") is not None:
+            recovery.count(recovered)
+        connection.send(socketio.encode_connect(name, member.sid, pid))
+        for outgoing in missed or ():
+            connection.send(outgoing)
+        connection.traffic.messages_out += len(missed or ())
+        member.outlet = connection
+        backlog.release()
+        return True
 
     def _log_refusal(self, code: str, reason: str) -> None:
         telemetry.log.info("socket.refused", code=code, address=self._connection.address, reason=reason)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard import telemetry
 from callboard.auth.principal import Principal
 from callboard.errors import CallboardError, Forbidden, Invalid, NotFound
 from callboard.realtime.hub import Hub
 from callboard.wire import socketio
+from callboard.wire.engineio import Outgoing
 
 if TYPE_CHECKING:
     from callboard.realtime.connection import Connection
@@ -24,13 +25,28 @@ _NUMBERS = itertools.count(1)
 INTERNAL: dict[str, object] = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
 
 
-class Member:
-    """One connection in one namespace. `number` grows with each that joins, in the whole process."""
+class Outlet(Protocol):
+    """Takes the messages for one client."""
 
-    __slots__ = ("connected_at", "connection", "namespace", "number", "principal", "rooms", "sid")
+    def send(self, outgoing: Outgoing) -> None:
+        """Queue a message."""
+
+    def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
+        """Queue a message that may be lost; see Connection."""
+
+
+class Member:
+    """One connection in one namespace.
+
+    `outlet` is what its messages are sent to: the connection, or what stands in for it while the client recovers.
+    `number` grows with each that joins, in the whole process.
+    """
+
+    __slots__ = ("connected_at", "connection", "namespace", "number", "outlet", "principal", "rooms", "sid")
 
     def __init__(self, connection: Connection, namespace: Namespace, sid: str, principal: Principal) -> None:
         self.connection = connection
+        self.outlet: Outlet = connection
         self.namespace = namespace
         self.sid = sid
         self.principal = principal
@@ -40,7 +56,7 @@ class Member:
 
     def emit(self, name: str, payload: bytes) -> None:
         """Send a message to this client alone. `payload` is a JSON object in UTF-8."""
-        self.connection.send(socketio.encode_event(self.namespace.name, name, payload))
+        self.outlet.send(socketio.encode_event(self.namespace.name, name, payload))
         self.connection.traffic.messages_out += 1
 
     def join(self, *rooms: str) -> None:

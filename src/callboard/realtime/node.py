@@ -18,6 +18,7 @@ from callboard.realtime.client import Client
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.namespace import Member, Namespace
+from callboard.realtime.recovery import Recovery
 from callboard.wire import socketio
 
 
@@ -40,6 +41,7 @@ class Depths(NamedTuple):
 class Node:
     """See the module. `id` is new with each process.
 
+    `recovery`: set it before the first connection to have clients get a pid and recover; without it they do not.
     `connect_timeout`: seconds for a connection to join its first namespace. `max_inbox`, `max_inbox_bytes`: what may
     wait of one client's packets while an earlier one is handled; the bytes count the one being handled, and are four
     times `max_payload` if not given.
@@ -60,6 +62,7 @@ class Node:
         self.engine = Engine(self.options, clock, self._receive)
         self.max_inbox = max_inbox
         self.max_inbox_bytes = 4 * self.options.max_payload if max_inbox_bytes is None else max_inbox_bytes
+        self.recovery: Recovery | None = None
         self._authenticator = authenticator
         self._connect_timeout = connect_timeout
         self._namespaces: dict[str, Namespace] = {}
@@ -121,14 +124,18 @@ class Node:
         namespace = self._namespaces.get(envelope.namespace)
         members = namespace.hub.select(envelope.rooms) if namespace is not None else ()
         if not members:
+            if envelope.position is not None and self.recovery is not None:
+                self.recovery.delivered(envelope, None)
             return 0
         outgoing = socketio.encode_event(envelope.namespace, envelope.name, envelope.payload, envelope.position)
         if envelope.position is None:
             for member in members:
-                member.connection.send_volatile(outgoing, envelope.key)
+                member.outlet.send_volatile(outgoing, envelope.key)
         else:
             for member in members:
-                member.connection.send(outgoing)
+                member.outlet.send(outgoing)
+            if self.recovery is not None:
+                self.recovery.delivered(envelope, outgoing)
         self.engine.traffic.messages_out += len(members)
         return len(members)
 

@@ -78,7 +78,7 @@ class Watch:
         if not len(self._admins.hub):
             self._watched.clear()
             self._changes, self._omitted = [], 0
-        else:
+        elif self._watched.is_set():
             self._note(member, "disconnected")
 
     def _note(self, member: Member, change: Literal["connected", "disconnected"]) -> None:

@@ -1,0 +1,350 @@
+"""Connection state recovery: a client that comes back gets what it missed, once and in order, or is told it cannot.
+
+Owns: the recovery id (`pid`), the bounded tail of durable messages in memory, and the plan of a recovery. Never: SQL
+(the log is behind a Protocol), or trust in a pid without the token's user.
+
+The wire format is Socket.IO's: the server's CONNECT gives a `pid`; a durable message ends with its position; a client
+that reconnects sends `{pid, offset}` beside its `auth`, and takes an unchanged pid for "recovered". It sends no offset
+before it has received a first message, so the pid carries the position at which it was given, and recovery starts from
+the later of the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from callboard import telemetry
+from callboard.realtime.broker import Envelope
+from callboard.realtime.connection import Connection, Reason
+from callboard.wire import socketio
+from callboard.wire.engineio import Outgoing
+
+MAX_MESSAGES = 1_000
+MAX_BYTES = 512 * 1024
+TAIL_MESSAGES = 20_000
+TAIL_BYTES = 16 << 20
+PRELOADED = 2_000
+REACH_TIMEOUT = 5.0
+
+_ROOM_COST = 120
+_MAC_BYTES = 16
+_PID_BYTES = 8 + 8 + _MAC_BYTES
+_MAX_SEQ = 2**63 - 1
+
+
+class Position(NamedTuple):
+    """A place in the log: the log's name and the number of the last message before it."""
+
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.seq}"
+
+
+class Log(Protocol):
+    """The message log, as recovery reads it."""
+
+    async def missed(
+        self, namespace: str, rooms: Collection[str], *, after: int, until: int, limit: int
+    ) -> Sequence[Envelope] | None:
+        """The first `limit` messages to any of the rooms with after < seq <= until, in order.
+
+        None if the log does not reach back to `after`. Raises Unavailable.
+        """
+
+    async def latest(self, *, until: int, limit: int) -> Sequence[Envelope]:
+        """The last `limit` messages with seq <= until, in order, to whomever they are. Raises Unavailable."""
+
+
+class Head(Protocol):
+    """How far this node has been given the log."""
+
+    @property
+    def position(self) -> str | None:
+        """Everything up to here was delivered on this node; None before the first contact with the log."""
+
+    async def until_ready(self) -> None:
+        """Wait for contact."""
+
+
+class Claim(NamedTuple):
+    """What a returning client may recover: its pid, and the number after which it has nothing."""
+
+    pid: str
+    after: int
+
+
+def parse_position(text: object) -> Position | None:
+    """A position as clients send it; None if it is none."""
+    if not isinstance(text, str) or len(text) > 100:
+        return None
+    epoch, _, number = text.rpartition(".")
+    if not epoch or not (number.isascii() and number.isdigit()) or int(number) > _MAX_SEQ:
+        return None
+    return Position(epoch, int(number))
+
+
+class Pids:
+    """Makes and checks recovery ids.
+
+    A pid is good for one user, one namespace and one log: all three are under its MAC and none is in it.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def make(self, position: Position, namespace: str, user_id: str) -> str:
+        """A new pid for a client whose messages come live from `position` on."""
+        body = position.seq.to_bytes(8, "big") + os.urandom(8)
+        return base64.urlsafe_b64encode(body + self._mac(body, position.epoch, namespace, user_id)).decode()
+
+    def check(self, pid: object, epoch: str, namespace: str, user_id: str) -> int | None:
+        """The number that the pid carries, or None if it is not this user's, namespace's and log's."""
+        if not isinstance(pid, str) or len(pid) > 100 or not pid.isascii():
+            return None
+        try:
+            raw = base64.b64decode(pid, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if len(raw) != _PID_BYTES or not hmac.compare_digest(mac, self._mac(body, epoch, namespace, user_id)):
+            return None
+        return int.from_bytes(body[:8], "big")
+
+    def _mac(self, body: bytes, epoch: str, namespace: str, user_id: str) -> bytes:
+        # Lengths keep ("a", "bc") and ("ab", "c") apart.
+        parts = [part.encode() for part in (epoch, namespace, user_id)]
+        message = body + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return hmac.digest(self._key, message, hashlib.sha256)[:_MAC_BYTES]
+
+
+class _Kept:
+    """One message in the tail, encoded when first asked for."""
+
+    __slots__ = ("cost", "envelope", "outgoing", "seq")
+
+    def __init__(self, seq: int, envelope: Envelope, outgoing: Outgoing | None) -> None:
+        self.seq = seq
+        self.envelope = envelope
+        self.outgoing = outgoing
+        self.cost = len(envelope.payload) + _ROOM_COST * len(envelope.rooms)
+
+
+class Tail:
+    """The newest durable messages, by room, bounded in number and bytes.
+
+    `add` must be given every message of the log in order, also those that nobody here is to get: what lies between
+    two that it holds never existed.
+    """
+
+    def __init__(self, *, most: int = TAIL_MESSAGES, most_bytes: int = TAIL_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._kept: deque[_Kept] = deque()
+        self._rooms: dict[tuple[str, str], deque[_Kept]] = {}
+        self._bytes = 0
+        self._epoch: str | None = None
+        self.floor = 0
+
+    def add(self, position: Position, envelope: Envelope, outgoing: Outgoing | None) -> None:
+        """Keep a message, and forget old ones over the bounds. Another log's begins anew."""
+        if position.epoch != self._epoch or (self._kept and position.seq != self._kept[-1].seq + 1):
+            self._restart(Position(position.epoch, position.seq - 1))
+        kept = _Kept(position.seq, envelope, outgoing)
+        self._kept.append(kept)
+        self._bytes += kept.cost
+        for room in envelope.rooms:
+            self._rooms.setdefault((envelope.namespace, room), deque()).append(kept)
+        while len(self._kept) > self._most or self._bytes > self._most_bytes:
+            self._forget_oldest()
+
+    def preload(self, start: Position, envelopes: Sequence[Envelope]) -> None:
+        """Put messages before all that is kept: the last of them must be the one of `start`'s number."""
+        newer = [(kept.envelope, kept.outgoing, kept.seq) for kept in self._kept]
+        if (self._kept and (self._epoch != start.epoch or self.floor != start.seq)) or not envelopes:
+            return
+        self._restart(Position(start.epoch, start.seq - len(envelopes)))
+        for seq, envelope in enumerate(envelopes, start.seq - len(envelopes) + 1):
+            self.add(Position(start.epoch, seq), envelope, None)
+        for envelope, outgoing, seq in newer:
+            self.add(Position(start.epoch, seq), envelope, outgoing)
+
+    def reaches(self, after: Position) -> bool:
+        """Whether the tail holds everything after a position."""
+        return after.epoch == self._epoch and after.seq >= self.floor
+
+    def missed(self, namespace: str, rooms: Iterable[str], after: int, limit: int) -> list[Outgoing]:
+        """Messages to any of the rooms after a number, in order, each once; of more than `limit`, some."""
+        found: dict[int, _Kept] = {}
+        for room in rooms:
+            for kept in reversed(self._rooms.get((namespace, room), ())):
+                if kept.seq <= after or len(found) > limit:
+                    break
+                found[kept.seq] = kept
+        return [_encoded(found[seq]) for seq in sorted(found)]
+
+    def _restart(self, floor: Position) -> None:
+        self._kept.clear()
+        self._rooms.clear()
+        self._bytes = 0
+        self._epoch, self.floor = floor
+
+    def _forget_oldest(self) -> None:
+        kept = self._kept.popleft()
+        self._bytes -= kept.cost
+        self.floor = kept.seq
+        for room in kept.envelope.rooms:
+            key = (kept.envelope.namespace, room)
+            of_room = self._rooms[key]
+            of_room.popleft()
+            if not of_room:
+                del self._rooms[key]
+
+
+class Backlog:
+    """Stands in for a member's connection while what it missed is looked up: what is sent meanwhile waits here."""
+
+    def __init__(self, connection: Connection, most_bytes: int) -> None:
+        self._connection = connection
+        self._most_bytes = most_bytes
+        self._size = 0
+        self._waiting: list[Outgoing] = []
+        self._volatile: dict[str, Outgoing] = {}
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Keep a durable message, within the bound of a connection that does not read."""
+        self._waiting.append(outgoing)
+        self._size += outgoing.size
+        if self._size > self._most_bytes:
+            self._connection.close(Reason.SLOW)
+
+    def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
+        """Keep the newest of each key."""
+        if key is not None:
+            self._volatile[key] = outgoing
+
+    def release(self) -> None:
+        """Send on what has waited."""
+        for outgoing in self._waiting:
+            self._connection.send(outgoing)
+        for key, outgoing in self._volatile.items():
+            self._connection.send_volatile(outgoing, key)
+
+
+class Recovery:
+    """The recovery of one node."""
+
+    def __init__(self, key: bytes, log: Log, head: Head, *, tail: Tail | None = None) -> None:
+        self._pids = Pids(key)
+        self._log = log
+        self._head = head
+        self._tail = tail or Tail()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    async def start(self) -> None:
+        """Fill the tail from the log, so that clients of a process that was restarted find theirs in memory."""
+        position = await self.position()
+        floor = self._tail.floor if self._tail.floor else position.seq
+        self._tail.preload(Position(position.epoch, floor), await self._log.latest(until=floor, limit=PRELOADED))
+
+    async def reach(self, claim: Claim) -> None:
+        """Wait, for a few seconds at most, until this node was given what the client has from another node."""
+        position = await self.position()
+        if claim.after > position.seq:
+            reached = asyncio.get_running_loop().create_future()
+            self._waiting.append((claim.after, reached))
+            await asyncio.wait({reached}, timeout=REACH_TIMEOUT)
+
+    async def position(self) -> Position:
+        """How far this node was given the log. Waits for the first contact with it."""
+        while self._head.position is None:
+            await self._head.until_ready()
+        return self.now()
+
+    def now(self) -> Position:
+        """The same, after the first contact."""
+        position = parse_position(self._head.position)
+        assert position is not None
+        return position
+
+    def delivered(self, envelope: Envelope, outgoing: Outgoing | None) -> None:
+        """A durable message was delivered on this node; called for each, in order."""
+        position = parse_position(envelope.position)
+        assert position is not None
+        self._tail.add(position, envelope, outgoing)
+        if self._waiting:
+            self._wake(position.seq)
+
+    def pid(self, position: Position, namespace: str, user_id: str) -> str:
+        """A new pid."""
+        return self._pids.make(position, namespace, user_id)
+
+    def claim(self, auth: dict[str, Any], position: Position, namespace: str, user_id: str) -> Claim | None:
+        """What a CONNECT's payload asks to recover; None if it asks for nothing, or for what is not this user's."""
+        after = self._pids.check(auth.get("pid"), position.epoch, namespace, user_id)
+        if after is None:
+            return None
+        offset = parse_position(auth.get("offset"))
+        if offset is not None and offset.epoch == position.epoch:
+            after = max(after, offset.seq)
+        return Claim(auth["pid"], after)
+
+    def start_of(self, claim: Claim | None, auth: dict[str, Any], until: Position) -> int | None:
+        """The number after which a client wants messages: its claim's, or its snapshot's `position`, or none."""
+        if claim is not None:
+            return claim.after
+        snapshot = parse_position(auth.get("position"))
+        return snapshot.seq if snapshot is not None and snapshot.epoch == until.epoch else None
+
+    def count(self, recovered: bool) -> None:
+        """Count a client that came back with a pid."""
+        telemetry.RECOVERIES.labels("recovered" if recovered else "refused").inc()
+
+    async def missed(
+        self, namespace: str, rooms: Collection[str], *, after: int | None, until: Position
+    ) -> list[Outgoing] | None:
+        """What was sent to the rooms after a number and up to a position, in order.
+
+        Call it in the turn in which `until` was read and the rooms were joined. None if it cannot be replayed: the
+        log does not reach back, the number is not of this log, or it is more than 1,000 messages or 512 KiB, which a
+        client fetches better by REST. Raises Unavailable.
+        """
+        if after == until.seq:
+            return []
+        if after is None or after > until.seq:
+            return None
+        if self._tail.reaches(Position(until.epoch, after)):
+            missed = self._tail.missed(namespace, rooms, after, MAX_MESSAGES)
+        else:
+            found = await self._log.missed(namespace, rooms, after=after, until=until.seq, limit=MAX_MESSAGES + 1)
+            if found is None:
+                return None
+            missed = [_encode(envelope) for envelope in found]
+        if len(missed) > MAX_MESSAGES or sum(outgoing.size for outgoing in missed) > MAX_BYTES:
+            return None
+        return missed
+
+    def _wake(self, seq: int) -> None:
+        for after, reached in self._waiting:
+            if after <= seq and not reached.done():
+                reached.set_result(None)
+        self._waiting = [waiting for waiting in self._waiting if not waiting[1].done() and waiting[0] > seq]
+
+
+def _encoded(kept: _Kept) -> Outgoing:
+    if kept.outgoing is None:
+        kept.outgoing = _encode(kept.envelope)
+    return kept.outgoing
+
+
+def _encode(envelope: Envelope) -> Outgoing:
+    return socketio.encode_event(envelope.namespace, envelope.name, envelope.payload, envelope.position)
