@@ -6,6 +6,7 @@ writes nothing and fails if a page is not what the code says.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from callboard.notifications import payloads as notification_payloads
 from callboard.notifications.routes import routes as notification_routes
 from callboard.realtime.catalogue import Message
 from callboard.rest.endpoint import Endpoint
+from callboard.sockets import payloads as socket_payloads
 from callboard.sockets.routes import routes as socket_routes
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-CATALOGUE: tuple[Message, ...] = notification_payloads.CATALOGUE
+CATALOGUE: tuple[Message, ...] = (*notification_payloads.CATALOGUE, *socket_payloads.CATALOGUE)
 KINDS = {
     "durable": "Durable: through the log, in order, recovered. The position follows as a last string argument.",
     "volatile": "Volatile: newest wins for each key; sent anew on connecting.",
@@ -36,13 +38,14 @@ def messages_page() -> str:
         for message in CATALOGUE:
             if message.kind == kind:
                 parts.append(_message(message))
+    parts += ["## Shapes", "The objects that messages hold.", *_shapes()]
     return "\n\n".join(parts) + "\n"
 
 
 def rest_page() -> str:
     """The table of endpoints."""
     service: Any = None  # the declarations do not touch it
-    found: list[Endpoint] = [*notification_routes(service), *socket_routes(service)]
+    found: list[Endpoint] = [*notification_routes(service), *socket_routes(service, service)]
     rows = [f"| `{at.method}` | `/api/v1{at.path}` | {_who(at)} | {at.status} | {at.summary} |" for at in found]
     table = "\n".join(["| method | path | who | status | what |", "|---|---|---|---|---|", *rows])
     return (REFERENCE / "rest.intro.md").read_text().rstrip() + "\n\n" + table + "\n"
@@ -64,7 +67,18 @@ def _message(message: Message) -> str:
 
 def _fields(kind: type[msgspec.Struct]) -> str:
     schemas = msgspec.json.schema_components([kind], ref_template="{name}")[1]
-    properties = schemas[kind.__name__]["properties"]
+    return _table(schemas[kind.__name__]["properties"])
+
+
+def _shapes() -> list[str]:
+    """The objects inside of messages, each once."""
+    kinds = [kind for message in CATALOGUE for kind in (message.fields, message.acknowledgement) if kind is not None]
+    schemas = msgspec.json.schema_components(kinds, ref_template="{name}")[1]
+    inner = sorted(set(re.findall(r'"\$ref":"(\w+)"', msgspec.json.encode(schemas).decode())))
+    return [f"### {name}\n\n{_table(schemas[name]['properties'])}" for name in inner]
+
+
+def _table(properties: dict[str, Any]) -> str:
     if not properties:
         return "The object is empty."
     rows = [f"| `{name}` | {_type(schema)} | {schema.get('description', '')} |" for name, schema in properties.items()]
@@ -76,6 +90,8 @@ def _type(schema: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in schema["anyOf"])
     if "$ref" in schema:
         return str(schema["$ref"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     return str(schema.get("type", "any"))

@@ -52,3 +52,33 @@ async def settle() -> None:
     """Let the loop go on until nothing but what tests wait for is left to do."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+class Pauses:
+    """Stands in for the `asyncio.sleep` of one task. Each pause lasts until `over`, which turns the clock by it."""
+
+    def __init__(self, clock: TurnedClock) -> None:
+        self.clock = clock
+        self.asked: list[float] = []
+        self._gate: asyncio.Future[None] | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._gate is not None
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        self._gate = asyncio.get_running_loop().create_future()
+        try:
+            await self._gate
+        finally:
+            self._gate = None
+
+    async def over(self, times: int = 1, *, late: float = 0.0) -> None:
+        """Let the pause end, `late` seconds after its time; and so many that follow it."""
+        for _ in range(times):
+            await settle()
+            assert self._gate is not None, "no pause is under way"
+            self.clock.turn(self.asked[-1] + late)
+            self._gate.set_result(None)
+            await settle()

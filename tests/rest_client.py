@@ -9,17 +9,23 @@ from typing import Any
 
 import httpx
 
+from callboard.auth.principal import Principal
 from callboard.auth.tokens import TokenSigner, verifier
-from callboard.clock import SystemClock
+from callboard.clock import Clock, SystemClock
+from callboard.errors import Unauthenticated
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService
 from callboard.realtime.broker import Envelope
+from callboard.realtime.lag import LoopLag
+from callboard.realtime.namespace import Namespace
+from callboard.realtime.node import Node
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors
 from callboard.rest.endpoint import Endpoint
 from callboard.settings import Settings
 from callboard.sockets.routes import routes as socket_routes
-from callboard.sockets.service import SocketService
+from callboard.sockets.service import AdminLog, SocketService
+from callboard.sockets.statistics import Log, StatisticsReader
 from callboard.store.database import Queries
 
 ORIGIN = "https://app.example.com"
@@ -71,11 +77,44 @@ def slice_endpoints(
     outbox: Outbox | None = None,
     publisher: Publisher | None = None,
     types: frozenset[str] | None = None,
+    node: Node | None = None,
+    admin_log: AdminLog | None = None,
 ) -> list[Endpoint]:
-    """Every endpoint of the slices."""
+    """Every endpoint of the slices. `node` stands for one without connections."""
     service = NotificationService(queries, outbox or Outbox(), types=types)
-    sockets = SocketService(publisher or Publisher(), {"/feed", "/jobs", "/episodes", "/admin"}.__contains__)
-    return [*notification_routes(service), *socket_routes(sockets)]
+    node = node or empty_node()
+    sockets = SocketService(node, publisher or Publisher(), admin_log=admin_log)
+    return [*notification_routes(service), *socket_routes(sockets, statistics_of(node))]
+
+
+def empty_node() -> Node:
+    """A node of four namespaces that nobody is in."""
+    node = Node(Nobody(), SystemClock())
+    for name in ("/feed", "/jobs", "/episodes", "/admin"):
+        node.add(Namespace(name))
+    return node
+
+
+def statistics_of(node: Node, log: Log | None = None, clock: Clock | None = None) -> StatisticsReader:
+    """A reader of a node whose log is quiet."""
+    clock = clock or SystemClock()
+    return StatisticsReader(node, log or QuietLog(), LoopLag(clock), clock)
+
+
+class Nobody:
+    """Lets nobody connect."""
+
+    async def authenticate(self, auth: dict[str, Any]) -> Principal:
+        raise Unauthenticated("nobody may")
+
+
+class QuietLog:
+    """A relay in contact, with nothing to do."""
+
+    ready = True
+    leading = True
+    position: str | None = "epoch.7"
+    lag: float | None = 0.25
 
 
 class NoDatabase:

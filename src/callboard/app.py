@@ -20,6 +20,7 @@ from callboard.notifications.handlers import register as register_notifications
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService, UnreadCounts
 from callboard.realtime.engine import EngineOptions
+from callboard.realtime.lag import LoopLag
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
 from callboard.realtime.recovery import Recovery
@@ -27,8 +28,12 @@ from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
 from callboard.settings import Settings
+from callboard.sockets.alerts import Alerts
+from callboard.sockets.handlers import register as register_sockets
 from callboard.sockets.routes import routes as socket_routes
 from callboard.sockets.service import SocketService
+from callboard.sockets.statistics import StatisticsReader
+from callboard.sockets.watch import Watch
 from callboard.status import SOCKET_PATH, Status
 from callboard.store.database import Database
 from callboard.store.message_log import MessageLog
@@ -83,18 +88,38 @@ class Callboard:
         broker = MemoryBroker(self.node.deliver)
         self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
         deliver = reactions.deliver_logged(self.node, self.unread, clock)
-        self.relay = Relay(dsn, deliver, clock=clock, recovery_window_hours=settings.recovery_window_hours)
+        self.relay = Relay(
+            dsn,
+            deliver,
+            clock=clock,
+            recovery_window_hours=settings.recovery_window_hours,
+            on_back=lambda seconds: self.alerts.database_back(seconds),
+        )
         log = MessageLog(self.database)
         recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
         outbox = Outbox(self.relay.wake)
+        self.alerts = Alerts(self.database, outbox, clock, self.node.id)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types)
         register_notifications(self.node.namespace("/feed"), notifications)
         reactions.connect(self.node, self.unread)
-        sockets = SocketService(broker, lambda name: self.node.find(name) is not None)
-        self._make_asgi([*notification_routes(notifications), *socket_routes(sockets)])
+        statistics = self._watch()
+        sockets = SocketService(self.node, broker)
+        self._make_asgi([*notification_routes(notifications), *socket_routes(sockets, statistics)], statistics)
         self._own("relay", self.relay.run())
+        self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
         self._own("recovery", recovery.start())
+
+    def _watch(self) -> StatisticsReader:
+        """What operators see of this node."""
+        lag = LoopLag(self.clock)
+        statistics = StatisticsReader(self.node, self.relay, lag, self.clock)
+        register_sockets(self.node.namespace("/admin"), statistics)
+        watch = Watch(self.node, statistics, self.clock)
+        watch.attach()
+        self._own("loop-lag", lag.run())
+        self._own("watch", watch.run())
+        return statistics
 
     async def stop(self) -> None:
         """End connections, then tasks, then the pool: whatever `start` came to."""
@@ -113,10 +138,16 @@ class Callboard:
             node.add(Namespace(name, role=role))
         return node
 
-    def _make_asgi(self, endpoints: list[Any]) -> None:
+    def _make_asgi(self, endpoints: list[Any], statistics: StatisticsReader) -> None:
         settings = self.settings
         policy = Policy(settings.cors_origins, settings.cors_credentials, settings.trusted_proxies)
-        status = Status(settings, self.database, lambda: self.relay.ready, demo=self._demo is not None)
+        status = Status(
+            settings,
+            self.database,
+            lambda: self.relay.ready,
+            demo=self._demo is not None,
+            collectors=[telemetry.NodeCollector(statistics.samples)],
+        )
         public = [*status.endpoints(), *(self._demo.endpoints() if self._demo is not None else [])]
         api = create_api(
             endpoints,

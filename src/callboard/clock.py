@@ -29,3 +29,8 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def utc_text(at: datetime) -> str:
+    """An aware time as it leaves the process: UTC, ISO 8601 with milliseconds, "2026-01-31T09:30:00.000Z"."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -60,7 +60,8 @@ class Relay:
     """One node's reader of the log and, on one node at a time, its writer.
 
     `deliver` is called on the event loop with each message after its commit, in order of seq, never twice
-    with the same one. It must not block. If it raises, that is logged and the next message follows.
+    with the same one. It must not block. If it raises, that is logged and the next message follows. `on_back` is
+    called, with the seconds it was away, when a lost database answers again.
     """
 
     def __init__(
@@ -70,15 +71,18 @@ class Relay:
         *,
         clock: Clock,
         recovery_window_hours: int = 72,
+        on_back: Callable[[float], None] = lambda seconds_away: None,
     ) -> None:
         self._dsn = dsn
         self._deliver = deliver
         self._clock = clock
         self._window = recovery_window_hours
+        self._on_back = on_back
         self._event = asyncio.Event()
         self._committed_here = False
         self._in_contact = asyncio.Event()
         self._last_contact = 0.0
+        self._complete_at = 0.0
         self._leading = False
         self._epoch: str | None = None
         self._seq = 0
@@ -97,6 +101,14 @@ class Relay:
     def leading(self) -> bool:
         """Whether this node holds the lock: it moves the outbox, and upkeep is its to do."""
         return self._leading
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds: everything committed longer ago than this was delivered. None before first contact.
+
+        About POLL at most while all is well: a quiet node looks that often.
+        """
+        return None if self._epoch is None else max(0.0, self._clock.monotonic() - self._complete_at)
 
     @property
     def position(self) -> str | None:
@@ -156,12 +168,14 @@ class Relay:
     async def _work(self, connection: Any) -> None:
         while True:
             self._event.clear()
+            looked_at = self._clock.monotonic()
             if not self._leading:
                 await self._try_to_lead(connection)
             if self._leading:
                 await self._lead(connection)
             else:
                 await self._follow(connection)
+            self._complete_at = looked_at
             self._note_contact()
             await self._wait()
 
@@ -261,8 +275,10 @@ class Relay:
         self._retry = FIRST_RETRY
         self._last_reason = None
         if self._lost_at is not None:
-            log.info("database.back", seconds_away=round(self._last_contact - self._lost_at, 3))
+            seconds_away = round(self._last_contact - self._lost_at, 3)
             self._lost_at = None
+            log.info("database.back", seconds_away=seconds_away)
+            self._on_back(seconds_away)
         self._in_contact.set()
 
     def _note_failure(self, error: BaseException) -> float:

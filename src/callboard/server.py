@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -147,6 +148,18 @@ async def _run(callboard: Callboard, listener: socket.socket, options: ServeOpti
 async def _until_ready(callboard: Callboard, server: _Uvicorn) -> None:
     await server.up.wait()
     await callboard.relay.until_ready()
+    _keep_what_started()
+
+
+def _keep_what_started() -> None:
+    """Tell the garbage collector that what exists now stays, and to look at the rest less often.
+
+    Walking the modules, routes and schemas of the start takes 50 ms, in which nobody is served. Connections and
+    requests are freed without the collector: they are no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def _say_started(callboard: Callboard, url: str) -> None:

@@ -5,10 +5,11 @@ Owns: /healthz, /readyz, /metrics and /config.json. Never: anything about a user
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
 from callboard import __version__
 from callboard.errors import CallboardError, Unavailable
@@ -42,9 +43,21 @@ class PageConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status:
-    """`relay_ready` tells whether committed messages reach this node."""
+    """`relay_ready` tells whether committed messages reach this node. `collectors`: of metrics that are the node's."""
 
-    def __init__(self, settings: Settings, database: Database, relay_ready: Callable[[], bool], *, demo: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        relay_ready: Callable[[], bool],
+        *,
+        demo: bool,
+        collectors: Sequence[Collector] = (),
+    ) -> None:
+        # Not the process's registry: that would keep the node alive, and there may be several in a process.
+        self._registry = CollectorRegistry(auto_describe=False)
+        for collector in collectors:
+            self._registry.register(collector)
         self._database = database
         self._relay_ready = relay_ready
         self._config = msgspec.json.encode(
@@ -85,7 +98,7 @@ class Status:
         return self._config
 
     async def _metrics(self, call: Call) -> bytes:
-        return generate_latest()
+        return generate_latest() + generate_latest(self._registry)
 
 
 def _get(

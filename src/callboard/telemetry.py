@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 LOG_EVENTS: dict[str, str] = {
     # name: its fields
@@ -35,20 +40,89 @@ LOG_EVENTS: dict[str, str] = {
     "message.refused": "namespace, name, user, code, reason",
     "socket.handler_failed": "namespace, name, reason",
     "admin.action": "actor, action, target",
+    "admin.alert": "kind, reason",
     "task.failed": "task, reason",
 }
 
-CONNECTIONS = Gauge("callboard_connections", "Open Engine.IO sessions", ["transport"])
-MESSAGES_OUT = Counter("callboard_messages_out", "Messages written to connections")
 RELAYED = Counter("callboard_relayed", "Outbox rows moved into the message log")
 CLOSED = Counter("callboard_connections_closed", "Closed sessions", ["reason"])
-REFUSED = Counter("callboard_refused", "Refused handshakes and requests", ["code"])
-RECOVERIES = Counter("callboard_recoveries", "Clients that came back with a recovery id", ["outcome"])
+REFUSED = Counter("callboard_refused", "Refused handshakes, connects and messages", ["code"])
+RECOVERIES = Counter("callboard_recoveries", "Clients that came back and asked to recover", ["outcome"])
 COMMIT_TO_WRITE = Histogram(
     "callboard_commit_to_write_seconds",
     "From a message's commit to its write to sockets",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric whose samples are read from the node when somebody asks, so that it costs nothing until then."""
+
+    name: str
+    documentation: str
+    labels: tuple[str, ...] = ()
+    total: bool = False
+
+
+NODE_FAMILIES = (
+    Family("callboard_node", "Which node this is; always 1", ("node", "version")),
+    Family("callboard_uptime_seconds", "Since the node was made"),
+    Family("callboard_connections", "Open Engine.IO sessions", ("transport",)),
+    Family("callboard_connections_limit", "How many may be open (MAX_SOCKET_CONNECTIONS)"),
+    Family("callboard_namespace_connections", "Connections in a namespace", ("namespace",)),
+    Family("callboard_namespace_users", "Different users in a namespace", ("namespace",)),
+    Family("callboard_namespace_rooms", "Rooms of a namespace that anybody is in", ("namespace",)),
+    Family("callboard_users", "Different users in any namespace"),
+    Family("callboard_messages_in", "Messages of clients that were handled", total=True),
+    Family("callboard_messages_out", "Messages queued to clients, each receiver counting", total=True),
+    Family("callboard_messages_dropped", "Volatile messages that a slow client did not get", total=True),
+    Family("callboard_bytes_in", "Engine.IO content from clients", total=True),
+    Family("callboard_bytes_out", "WebSocket frames and long-polling bodies to clients", total=True),
+    Family("callboard_unsent_bytes", "Bytes that clients have not taken"),
+    Family("callboard_unsent_bytes_max", "Bytes that the slowest client has not taken"),
+    Family("callboard_inbox_packets", "Packets of clients that wait to be handled"),
+    Family("callboard_inbox_packets_max", "Packets that wait of the client with the most"),
+    Family("callboard_loop_lag_seconds", "Lateness of callbacks in the last minute; 1 is the worst", ("quantile",)),
+    Family("callboard_relay_position", "Number in the log up to which this node has delivered"),
+    Family("callboard_relay_lag_seconds", "Everything committed longer ago than this has been delivered here"),
+    Family("callboard_relay_leading", "1 on the node that moves the outbox into the log"),
+)
+
+Samples = Mapping[str, Iterable[tuple[tuple[str, ...], float]]]
+
+
+class NodeCollector(Collector):
+    """NODE_FAMILIES for Prometheus. `read` gives each family's samples (label values and value), all of one moment."""
+
+    def __init__(self, read: Callable[[], Samples]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that registering reads nothing."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Read once, for all families."""
+        samples = self._read()
+        for family in NODE_FAMILIES:
+            kind = CounterMetricFamily if family.total else GaugeMetricFamily
+            metric = kind(family.name, family.documentation, labels=family.labels)
+            for labels, value in samples[family.name]:
+                metric.add_metric(labels, value)
+            yield metric
+
+
+def totals(counter: Counter) -> dict[str, int]:
+    """A counter's values by its one label."""
+    return {
+        value: int(sample.value)
+        for metric in counter.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+        for value in sample.labels.values()
+    }
+
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("callboard")
 

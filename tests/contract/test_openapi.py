@@ -63,9 +63,13 @@ async def test_every_endpoint_is_in_it_with_its_parameters_body_and_problems(doc
     assert len({operation["operationId"] for operation in described.values()}) == len(endpoints)
 
 
-async def test_the_list_has_the_filters_of_the_contract(document: dict[str, Any]) -> None:
-    parameters = {p["name"]: p for p in document["paths"][f"{PREFIX}/notifications"]["get"]["parameters"]}
-    assert set(parameters) == {"limit", "cursor", "type", "read"}
+@pytest.mark.parametrize(
+    ("path", "filters"), [("/notifications", {"type", "read"}), ("/socket/connections", {"namespace", "user_id"})]
+)
+async def test_a_list_has_the_filters_of_the_contract(document: dict[str, Any], path: str, filters: set[str]) -> None:
+    parameters = {p["name"]: p for p in document["paths"][f"{PREFIX}{path}"]["get"]["parameters"]}
+    assert set(parameters) == {"limit", "cursor", *filters}
     assert parameters["limit"]["schema"]["maximum"] == 100
-    assert parameters["read"]["schema"]["type"] == "boolean"
+    if "read" in filters:
+        assert parameters["read"]["schema"]["type"] == "boolean"
     assert not any(parameter["required"] for parameter in parameters.values())

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 import structlog
 from structlog.testing import capture_logs
+from tests.clock import TurnedClock
 
 from callboard.clock import SystemClock
 from callboard.relay import Relay
@@ -269,15 +270,38 @@ async def test_deliver_that_raises_is_logged_and_skips_no_other(dsn: str, databa
 
 async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(dsn: str, database: Database) -> None:
     inbox = Inbox()
+    away: list[float] = []
     with capture_logs() as lines:
-        async with relaying(dsn, inbox) as relay:
+        async with relaying_with(Relay(dsn, inbox, clock=SystemClock(), on_back=away.append)) as relay:
+            assert away == []
             await database.fetchval(LEADER)
             await until(lambda: _logged(lines, "database.back"))
             assert relay.ready
             await publish(database, "n")
             await inbox.holds(1)
     assert [line["event"] for line in lines].count("database.lost") == 1
-    assert [line["event"] for line in lines].count("database.back") == 1
+    assert [line["seconds_away"] for line in lines if line["event"] == "database.back"] == away
+    assert len(away) == 1
+
+
+async def test_the_lag_is_what_may_be_missing_here(dsn: str, database: Database) -> None:
+    clock = TurnedClock()
+    inbox = Inbox()
+    relay = Relay(dsn, inbox, clock=clock)
+
+    def lag() -> float | None:
+        return relay.lag
+
+    assert lag() is None
+    async with relaying_with(relay):
+        assert lag() == 0.0
+        clock.turn(3.0)
+        assert lag() == 3.0
+        await publish(database, "n")
+        await inbox.holds(1)
+        async with asyncio.timeout(PATIENCE):
+            while lag() != 0.0:
+                await asyncio.sleep(0)
 
 
 async def _logged(lines: object, event: str) -> bool:

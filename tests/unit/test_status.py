@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from callboard import __version__
 from callboard.auth.tokens import verifier
@@ -15,6 +16,7 @@ from callboard.errors import StoreError, Unavailable
 from callboard.rest.api import create_api
 from callboard.settings import Settings
 from callboard.status import Status
+from callboard.telemetry import NODE_FAMILIES, NodeCollector, Samples
 
 SETTINGS = Settings(
     data_dir=Path("/nonexistent"),
@@ -78,5 +80,25 @@ async def test_the_page_is_told_how_to_connect(demo: bool) -> None:
 async def test_metrics_are_in_prometheus_words() -> None:
     answer = await ask("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    for name in ("connections", "messages_out_total", "relayed_total", "commit_to_write_seconds_count"):
+    for name in ("relayed_total", "commit_to_write_seconds_count"):
         assert f"callboard_{name}" in answer.text
+
+
+async def test_metrics_of_the_node_are_read_when_somebody_asks() -> None:
+    readings = 0
+
+    def read() -> Samples:
+        nonlocal readings
+        readings += 1
+        return {family.name: [] for family in NODE_FAMILIES} | {"callboard_users": [((), readings)]}
+
+    status = Status(SETTINGS, cast(Any, Database()), lambda: True, demo=False, collectors=[NodeCollector(read)])
+    api: Any = create_api([], verifier(SETTINGS, clock=SystemClock()), public=status.endpoints())
+    assert readings == 0
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://callboard.test") as client:
+        for number in (1, 2):
+            text = (await client.get("/metrics")).text
+            assert f"callboard_users {number}.0" in text
+            assert "callboard_relayed_total" in text
+    names = [family.name for family in text_string_to_metric_families(text)]
+    assert len(names) == len(set(names))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry, Counter
 
 from callboard import telemetry
-from callboard.telemetry import LOG_EVENTS, log
+from callboard.telemetry import LOG_EVENTS, NODE_FAMILIES, NodeCollector, Samples, log
 
 SOURCE = Path(telemetry.__file__).parent
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -88,6 +89,34 @@ def test_every_field_that_is_logged_is_listed_and_every_listed_one_is_logged() -
         assert given <= listed(name), where
         used.setdefault(name, set()).update(given)
     assert used == {name: listed(name) for name in LOG_EVENTS}
+
+
+def test_the_metrics_of_a_node_are_described_and_read_at_once() -> None:
+    assert len({family.name for family in NODE_FAMILIES}) == len(NODE_FAMILIES)
+    readings: list[Samples] = []
+
+    def read() -> Samples:
+        samples: Samples = {family.name: [(("x",) * len(family.labels), 1.5)] for family in NODE_FAMILIES}
+        readings.append(samples)
+        return samples
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(NodeCollector(read))
+    assert readings == []
+    for family in NODE_FAMILIES:
+        name = family.name + ("_total" if family.total else "")
+        assert registry.get_sample_value(name, dict.fromkeys(family.labels, "x")) == 1.5
+    readings.clear()
+    assert {metric.name for metric in registry.collect()} == {family.name for family in NODE_FAMILIES}
+    assert len(readings) == 1
+
+
+def test_a_counter_is_read_by_its_label() -> None:
+    counter = Counter("callboard_test", "A test's", ["code"], registry=None)
+    assert telemetry.totals(counter) == {}
+    counter.labels("a").inc(2)
+    counter.labels("b").inc()
+    assert telemetry.totals(counter) == {"a": 2, "b": 1}
 
 
 def test_json_is_one_object_a_line(out: io.StringIO) -> None:

@@ -76,6 +76,17 @@ class Client:
         for name in list(self._members):
             self._leave(name)
 
+    @property
+    def waiting(self) -> int:
+        """How many packets wait to be handled."""
+        return len(self._inbox) if self._inbox is not None else 0
+
+    def dismiss(self, reason: Reason) -> None:
+        """End the connection for good: DISCONNECT from each namespace, after which the stock client stays away."""
+        for name in self._members:
+            self._connection.send(socketio.encode_disconnect(name))
+        self._connection.close(reason)
+
     def _queue(self, packet: Packet, size: int) -> None:
         if self._inbox is None:
             self._inbox = []
@@ -116,6 +127,7 @@ class Client:
             await self._event(member, packet)
 
     async def _event(self, member: Member, packet: Packet) -> None:
+        self._connection.traffic.messages_in += 1
         name, *args = packet.data
         answer = await member.namespace.receive(member, name, args)
         if packet.id is not None and not self._connection.closed:
@@ -205,6 +217,7 @@ class Client:
         for outgoing in missed or ():
             self._replayed += outgoing.size
             connection.send(outgoing)
+        connection.traffic.messages_out += len(missed or ())
         member.outlet = connection
         backlog.release()
         return True

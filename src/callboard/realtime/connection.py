@@ -6,11 +6,13 @@ or bytes of a transport (see `callboard.transports`).
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from callboard import telemetry
 from callboard.errors import ProtocolError
+from callboard.realtime.traffic import Traffic
 from callboard.wire import engineio
 from callboard.wire.engineio import Outgoing, Packet, PacketType
 from callboard.wire.session import Due, Session, State
@@ -101,6 +103,20 @@ class Connection:
         """Whether the connection has ended."""
         return self.session.state is State.CLOSED
 
+    @property
+    def transport(self) -> str:
+        """What it is on just now: polling or websocket."""
+        return self.sink.name
+
+    @property
+    def traffic(self) -> Traffic:
+        """The engine's totals."""
+        return self._engine.traffic
+
+    def wall_clock(self) -> datetime:
+        """The time, for people."""
+        return self._engine.clock.now()
+
     # Outbound
 
     def send(self, outgoing: Outgoing) -> None:
@@ -121,9 +137,14 @@ class Connection:
         elif key is not None:
             if self._held is None:
                 self._held = {}
-            elif len(self._held) >= self._engine.options.max_held and key not in self._held:
+            elif key in self._held:
+                self.traffic.dropped += 1
+            elif len(self._held) >= self._engine.options.max_held:
+                self.traffic.dropped += 1
                 return
             self._held[key] = outgoing
+        else:
+            self.traffic.dropped += 1
 
     def flush(self) -> None:
         """Write what is queued. Called by the engine once a turn."""

@@ -14,6 +14,7 @@ from callboard import ids, telemetry
 from callboard.clock import Clock
 from callboard.errors import Unavailable
 from callboard.realtime.connection import Connection, Reason, Receiver, Sink
+from callboard.realtime.traffic import Traffic
 from callboard.realtime.wheel import Wheel
 from callboard.wire.engineio import Handshake, Outgoing, open_packet
 from callboard.wire.session import Session, State
@@ -34,13 +35,15 @@ class EngineOptions:
 
 
 class Engine:
-    """See the module. `receive` makes the receiver of each new connection."""
+    """See the module. `receive` makes the receiver of each new connection. `by_transport`: how many are on each."""
 
     def __init__(self, options: EngineOptions, clock: Clock, receive: Callable[[Connection], Receiver]) -> None:
         self.options = options
         self.clock = clock
         self.connections: dict[str, Connection] = {}
         self.stopping = False
+        self.traffic = Traffic()
+        self.by_transport = {"polling": 0, "websocket": 0}
         self._receive = receive
         self._wheel = Wheel(clock, min(1.0, options.ping_timeout / 10))
         self._dirty: list[Connection] = []
@@ -65,7 +68,7 @@ class Engine:
         connection = Connection(self, session, sink, address)
         connection.receiver = self._receive(connection)
         self.connections[session.sid] = connection
-        telemetry.CONNECTIONS.labels(sink.name).inc()
+        self.by_transport[sink.name] += 1
         connection.send(self._open_packet(session.sid, upgrades))
         self._wheel.schedule(connection, connection.on_due(now) or session.deadline)
         return connection
@@ -86,13 +89,13 @@ class Engine:
         """The connection has ended."""
         if self.connections.pop(connection.session.sid, None) is not None:
             self._wheel.remove(connection)
-            telemetry.CONNECTIONS.labels(connection.sink.name).dec()
+            self.by_transport[connection.sink.name] -= 1
             telemetry.CLOSED.labels(reason.value).inc()
 
     def count_transport(self, before: str, after: str) -> None:
         """A connection has changed its transport."""
-        telemetry.CONNECTIONS.labels(before).dec()
-        telemetry.CONNECTIONS.labels(after).inc()
+        self.by_transport[before] -= 1
+        self.by_transport[after] += 1
 
     def close(self, reason: Reason) -> None:
         """Take no new sessions and end all."""

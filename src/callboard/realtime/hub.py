@@ -26,6 +26,11 @@ class Hub(Generic[M]):
     def __contains__(self, member: M) -> bool:
         return member in self._everyone
 
+    @property
+    def rooms(self) -> int:
+        """How many rooms anybody is in."""
+        return len(self._rooms)
+
     def add(self, member: M) -> None:
         """Let a member in, without rooms."""
         self._everyone.add(member)

@@ -6,6 +6,7 @@ handlers belong to the slices.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,7 @@ from callboard.wire.engineio import Outgoing
 if TYPE_CHECKING:
     from callboard.realtime.connection import Connection
 
+_NUMBERS = itertools.count(1)
 
 INTERNAL: dict[str, object] = {"error": {"code": "internal", "message": "the server failed to handle this message"}}
 
@@ -37,9 +39,10 @@ class Member:
     """One connection in one namespace.
 
     `outlet` is what its messages are sent to: the connection, or what stands in for it while the client recovers.
+    `number` grows with each that joins, in the whole process.
     """
 
-    __slots__ = ("connection", "namespace", "outlet", "principal", "rooms", "sid")
+    __slots__ = ("connected_at", "connection", "namespace", "number", "outlet", "principal", "rooms", "sid")
 
     def __init__(self, connection: Connection, namespace: Namespace, sid: str, principal: Principal) -> None:
         self.connection = connection
@@ -48,10 +51,13 @@ class Member:
         self.sid = sid
         self.principal = principal
         self.rooms: set[str] = set()
+        self.number = next(_NUMBERS)
+        self.connected_at = connection.wall_clock()
 
     def emit(self, name: str, payload: bytes) -> None:
         """Send a message to this client alone. `payload` is a JSON object in UTF-8."""
         self.outlet.send(socketio.encode_event(self.namespace.name, name, payload))
+        self.connection.traffic.messages_out += 1
 
     def join(self, *rooms: str) -> None:
         """Put this client into rooms, unless it has left meanwhile."""

@@ -7,10 +7,10 @@ Never: other nodes (that is the broker and the log), or SQL.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, NamedTuple, Protocol
 
-from callboard import telemetry
+from callboard import ids, telemetry
 from callboard.auth.principal import Principal
 from callboard.clock import Clock
 from callboard.realtime.broker import Envelope
@@ -29,8 +29,17 @@ class Authenticator(Protocol):
         """Raises Unauthenticated, which answers the client with CONNECT_ERROR."""
 
 
+class Depths(NamedTuple):
+    """Bytes that clients have not taken, and packets of clients that are not handled: all, and the most of one."""
+
+    unsent: int
+    most_unsent: int
+    waiting: int
+    most_waiting: int
+
+
 class Node:
-    """See the module.
+    """See the module. `id` is new with each process.
 
     `recovery`: set it before the first connection to have clients get a pid and recover; without it they do not.
     `connect_timeout`: seconds for a connection to join its first namespace. `max_inbox`, `max_inbox_bytes`: what may
@@ -48,6 +57,7 @@ class Node:
         max_inbox: int = 1_000,
         max_inbox_bytes: int | None = None,
     ) -> None:
+        self.id = ids.session_id()
         self.options = options or EngineOptions()
         self.engine = Engine(self.options, clock, self._receive)
         self.max_inbox = max_inbox
@@ -77,6 +87,38 @@ class Node:
         found = self._namespaces.get(namespace)
         return found is not None and found.hub.has(room)
 
+    @property
+    def namespaces(self) -> Collection[Namespace]:
+        """All that are served."""
+        return self._namespaces.values()
+
+    def member(self, sid: str) -> Member | None:
+        """Who has this Socket.IO sid. Looks at every member: for operators, not for the path of a message."""
+        for namespace in self._namespaces.values():
+            for member in namespace.hub.select(()):
+                if member.sid == sid:
+                    return member
+        return None
+
+    def dismiss(self, member: Member) -> None:
+        """End a member's whole connection, so that the stock client stays away."""
+        client = member.connection.receiver
+        if isinstance(client, Client):
+            client.dismiss(Reason.ADMIN)
+
+    def depths(self) -> Depths:
+        """What waits at this moment. Looks at every connection."""
+        unsent = waiting = most_unsent = most_waiting = 0
+        for connection in self.engine.connections.values():
+            size = connection.sink.unsent()
+            unsent += size
+            most_unsent = max(most_unsent, size)
+            client = connection.receiver
+            if isinstance(client, Client):
+                waiting += client.waiting
+                most_waiting = max(most_waiting, client.waiting)
+        return Depths(unsent, most_unsent, waiting, most_waiting)
+
     def deliver(self, envelope: Envelope) -> int:
         """Queue a message to the local members it is for; return how many they are. Encodes once."""
         namespace = self._namespaces.get(envelope.namespace)
@@ -94,7 +136,7 @@ class Node:
                 member.outlet.send(outgoing)
             if self.recovery is not None:
                 self.recovery.delivered(envelope, outgoing)
-        telemetry.MESSAGES_OUT.inc(len(members))
+        self.engine.traffic.messages_out += len(members)
         return len(members)
 
     async def authenticate(self, auth: dict[str, Any]) -> Principal:

@@ -67,7 +67,8 @@ def _mount(
         operations = list(group)
         if len({operation.method for operation in operations}) != len(operations):
             raise ValueError(f"{path} has a method twice")
-        handlers.append(_route(prefix + path.replace("}", ":str}"), Path(operations, verifier, cors)))
+        kind = ":path}" if operations[0].tail else ":str}"
+        handlers.append(_route(prefix + path.replace("}", kind), Path(operations, verifier, cors)))
     return handlers
 
 

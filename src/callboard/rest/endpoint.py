@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID
 
 import msgspec
@@ -66,7 +66,8 @@ class Endpoint:
 
     `path` is below /api/v1 ("/notifications/{id}/read"). The handler returns the answer's bytes, empty for
     204; `answers` are the Structs of which it is one, for the OpenAPI document. `admin`: the role is
-    required. `body` and `query`: Structs that are decoded before the handler runs.
+    required. `body` and `query`: Structs that are decoded before the handler runs. `tail`: the path's last parameter
+    is all that follows, slashes too.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -81,6 +82,7 @@ class Endpoint:
     query: type[msgspec.Struct] | None = None
     media_type: str = "application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    tail: bool = False
 
 
 def require_admin(principal: Principal) -> None:
@@ -146,6 +148,8 @@ class _Operation:
         self._headers = list(endpoint.headers)
         self._decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body is not None else None
         self._query = endpoint.query
+        before, _, name = endpoint.path.rpartition("{")
+        self._tail = (before, name.removesuffix("}")) if endpoint.tail else None
 
     async def run(
         self, scope: HTTPScope, receive: Receive, authorization: bytes | None, length: bytes | None
@@ -157,6 +161,8 @@ class _Operation:
             if self._endpoint.admin:
                 require_admin(call.principal)
         call.path = scope["path_params"]
+        if self._tail is not None:
+            call.path = {**call.path, **_tail(scope, *self._tail)}
         call.query = _query(scope["query_string"], self._query) if self._query is not None else None
         call.body = None
         if self._decoder is not None:
@@ -165,6 +171,12 @@ class _Operation:
         if self._endpoint.status == 204:
             return 204, list(self._headers), b""
         return self._endpoint.status, content_headers(self._media_type, body) + self._headers, body
+
+
+def _tail(scope: HTTPScope, before: str, name: str) -> dict[str, str]:
+    """The parameter that ends the path, from its raw form: Litestar's `path` has lost empty segments ("s3://a")."""
+    raw = (scope.get("raw_path") or b"").partition(before.encode())[2]
+    return {name: unquote_to_bytes(raw).decode(errors="replace") if raw else scope["path"].partition(before)[2]}
 
 
 def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:

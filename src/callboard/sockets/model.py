@@ -1,35 +1,73 @@
-"""Messages that an operator sends to clients by hand.
+"""Messages that an operator sends to clients by hand, and what operators are alerted to.
 
-Owns: what such a message may be called and may hold. Never: I/O.
+Owns: what such a message may be called, hold and be addressed to, and how much of a thing is worth an alert. Never:
+I/O.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from callboard.errors import Invalid
+from callboard.errors import Invalid, NotFound
 
 MAX_DATA_BYTES = 64 * 1024
+MAX_USER_ID = 255
+MAX_ROOM = 300
+
+# So many within WINDOW seconds are an alert; after one, QUIET seconds pass before the next of its kind.
+SLOW_BURST = 10
+REFUSAL_BURST = 100
+WINDOW = 60.0
+QUIET = 600.0
 
 # The stock clients keep these for themselves and refuse or mistake them.
 RESERVED_NAMES = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SID = re.compile(r"[A-Za-z0-9_-]{20}\Z")
 
-class Broadcast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A volatile message to everyone in a namespace. `data` reaches clients as the very bytes that came."""
+NamespaceName = Annotated[str, Meta(pattern="^/", max_length=100)]
 
-    event: Annotated[str, Meta(min_length=1, max_length=128)]
+
+class Direct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A volatile message by hand. `data` reaches clients as the very bytes that came."""
+
+    event: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
     data: Annotated[
         msgspec.Raw,
         Meta(extra_json_schema={"type": "object", "description": "At most 64 KiB of JSON"}),
     ]
-    namespace: Annotated[str, Meta(pattern="^/", max_length=100)] = "/feed"
+    namespace: NamespaceName = "/feed"
 
 
 def check_event(name: str) -> None:
     """Raises Invalid for a name that Socket.IO reserves."""
     if name in RESERVED_NAMES:
         raise Invalid(f"event must not be {name}: Socket.IO reserves it", field="event")
+
+
+def check_user_id(user_id: str) -> None:
+    """Raises Invalid for what no token's `sub` can be."""
+    _check_name(user_id, "user_id", MAX_USER_ID)
+
+
+def check_room(room: str) -> None:
+    """Raises Invalid for what no room is called."""
+    _check_name(room, "room", MAX_ROOM)
+
+
+def check_sid(sid: str) -> None:
+    """Raises NotFound for what is no Socket.IO sid of ours."""
+    if not _SID.match(sid):
+        raise NotFound("No connection here has this sid")
+
+
+def _check_name(text: str, field: str, limit: int) -> None:
+    if not 1 <= len(text) <= limit:
+        raise Invalid(f"{field} must have 1 to {limit} characters", field=field)
+    if _CONTROL.search(text):
+        raise Invalid(f"{field} must not have control characters", field=field)

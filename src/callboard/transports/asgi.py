@@ -12,6 +12,7 @@ from callboard import telemetry
 from callboard.errors import ProtocolError, Unavailable
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
+from callboard.realtime.traffic import Traffic
 from callboard.transports import cors
 from callboard.transports.asgi_types import Message, Receive, Scope, Send
 from callboard.transports.handshake import Policy, Refusal, Request, admit
@@ -22,11 +23,12 @@ from callboard.wire.frames import CloseCode
 class AsgiSink:
     """Messages on their way to one ASGI WebSocket. Its connection is paused while any wait."""
 
-    __slots__ = ("_buffer", "_pump", "_size", "_wake", "close_code", "connection")
+    __slots__ = ("_buffer", "_pump", "_size", "_traffic", "_wake", "close_code", "connection")
 
     name = "websocket"
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
         self.connection: Connection | None = None
         self.close_code: CloseCode | None = None
         self._buffer: list[Outgoing] = []
@@ -69,6 +71,7 @@ class AsgiSink:
             for outgoing in batch:
                 await _send_one(send, outgoing)
                 self._size -= outgoing.size
+                self._traffic.bytes_out += outgoing.size
             if self.connection is not None and not self._buffer:
                 self.connection.resume()
             if self.close_code is not None and not self._buffer:
@@ -93,7 +96,7 @@ class AsgiWebSocket:
             await _refuse(scope, send, refusal)
             return
         await send({"type": "websocket.accept"})
-        sink = AsgiSink()
+        sink = AsgiSink(self._engine.traffic)
         if connection is None:
             try:
                 self._engine.admit()  # again: others may have come, or the end, while the handshake was answered
@@ -126,6 +129,7 @@ class AsgiWebSocket:
     async def _read(self, sink: AsgiSink, probed: Connection | None, receive: Receive) -> None:
         while (message := await receive())["type"] == "websocket.receive":
             data = _data(message)
+            self._engine.traffic.bytes_in += len(data) if isinstance(data, bytes) else len(data.encode())
             if sink.close_code is not None:
                 continue
             if len(data) > self._engine.options.max_payload:

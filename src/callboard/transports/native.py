@@ -73,7 +73,9 @@ class NativeSink(WSListener):
     # Sink
 
     def write(self, batch: list[Outgoing]) -> None:
-        self._write(batch[0].frame if len(batch) == 1 else b"".join([outgoing.frame for outgoing in batch]))
+        data = batch[0].frame if len(batch) == 1 else b"".join([outgoing.frame for outgoing in batch])
+        self._engine.traffic.bytes_out += len(data)
+        self._write(data)
 
     def unsent(self) -> int:
         return int(self._transport.underlying_transport.get_write_buffer_size()) if self._transport else 0
@@ -139,6 +141,7 @@ class NativeSink(WSListener):
             self.connection.refuse(error)
 
     def _on_data(self, opcode: int, fin: bool, data: bytes) -> None:
+        self._engine.traffic.bytes_in += len(data)
         assembler = self._assembler
         if assembler is None:
             assembler = MessageAssembler(self._engine.options.max_payload)

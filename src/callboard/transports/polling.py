@@ -113,7 +113,7 @@ class Polling:
         sink.connection = connection
         connection.flush()
         connection.pause()
-        await respond(send, 200, sink.end_poll(), _TEXT)
+        await self._answer(sink, send)
 
     async def _poll(self, connection: Connection, receive: Receive, send: Send) -> None:
         sink = connection.sink
@@ -128,7 +128,12 @@ class Polling:
             return
         if connection.sink is sink:  # not if the session has moved to a WebSocket while the poll was held
             connection.pause()
-        await respond(send, 200, sink.end_poll(), _TEXT)
+        await self._answer(sink, send)
+
+    async def _answer(self, sink: PollingSink, send: Send) -> None:
+        body = sink.end_poll()
+        self._engine.traffic.bytes_out += len(body)
+        await respond(send, 200, body, _TEXT)
 
     async def _post(self, connection: Connection, receive: Receive, send: Send) -> None:
         sink = connection.sink
@@ -146,6 +151,7 @@ class Polling:
             return
         if isinstance(body, Reason):
             raise _broken(connection, "the payload is too large", status=413)
+        self._engine.traffic.bytes_in += len(body)
         try:
             connection.receive_payload(body)
         except ProtocolError as error:

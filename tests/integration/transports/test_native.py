@@ -171,3 +171,18 @@ async def test_the_forwarded_address_is_taken_with_its_request(server: Server) -
     async with server.client() as client:
         connection, _ = await server.open(client, x_forwarded_for="198.51.100.7")
         assert connection.address == "127.0.0.1"
+
+
+async def test_bytes_are_counted_as_they_go_in_and_out(server: Server) -> None:
+    async with server.client() as client:
+        connection, receiver = await server.open(client)
+        traffic = server.engine.traffic
+        read, written = traffic.bytes_in, traffic.bytes_out
+        client.say("4" + "x" * 200)
+        await receiver.message()
+        assert traffic.bytes_in == read + 201
+        for size in (10, 200):
+            connection.send(Outgoing(b"4" + b"x" * size))
+        await settle()
+        # Two frames in one write: 2 and 4 bytes of head.
+        assert traffic.bytes_out == written + (2 + 11) + (4 + 201)

@@ -6,17 +6,12 @@ import asyncio
 import json
 
 import pytest
-from prometheus_client import REGISTRY
 from tests.sinks import FakeSink
 from tests.unit.realtime.conftest import OPTIONS, Rig
 
 from callboard.errors import Unavailable
 from callboard.realtime.connection import Reason
 from callboard.wire.session import State
-
-
-def gauge(transport: str) -> float:
-    return REGISTRY.get_sample_value("callboard_connections", {"transport": transport}) or 0.0
 
 
 @pytest.mark.parametrize(("transport", "state"), [("polling", State.POLLING), ("websocket", State.WEBSOCKET)])
@@ -63,17 +58,17 @@ async def test_a_stopping_engine_ends_all_and_admits_none(rig: Rig) -> None:
 
 
 async def test_connections_are_counted_by_transport(rig: Rig) -> None:
-    polling, websocket = gauge("polling"), gauge("websocket")
+    assert rig.engine.by_transport == {"polling": 0, "websocket": 0}
     connection, _, _ = await rig.open("polling")
     other, _, _ = await rig.open("websocket")
-    assert (gauge("polling"), gauge("websocket")) == (polling + 1, websocket + 1)
+    assert rig.engine.by_transport == {"polling": 1, "websocket": 1}
     connection.session.state = State.WEBSOCKET
     connection.finish_upgrade(FakeSink())
-    assert (gauge("polling"), gauge("websocket")) == (polling, websocket + 2)
+    assert rig.engine.by_transport == {"polling": 0, "websocket": 2}
     for each in (connection, other):
         each.close(Reason.CLIENT)
         each.close(Reason.CLIENT)
-    assert (gauge("polling"), gauge("websocket")) == (polling, websocket)
+    assert rig.engine.by_transport == {"polling": 0, "websocket": 0}
 
 
 async def test_there_is_one_timer_for_all_connections(rig: Rig) -> None:

@@ -36,10 +36,11 @@ def test_an_empty_room_is_forgotten() -> None:
     hub.add("a")
     hub.join("a", "red")
     assert hub.has("red")
+    assert hub.rooms == 1
     hub.leave("a", "red")
     hub.leave("a", "red")
     assert not hub.has("red")
-    assert hub._rooms == {}
+    assert hub.rooms == 0
 
 
 def test_a_discarded_member_is_nowhere() -> None:

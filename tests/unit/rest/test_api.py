@@ -50,6 +50,7 @@ ENDPOINTS = [
     Endpoint(method="GET", path="/things", handler=show, summary="s", tag="t", query=Filter),
     Endpoint(method="POST", path="/things", handler=take, summary="s", tag="t", body=Asked, status=201, admin=True),
     Endpoint(method="GET", path="/things/{id}", handler=show, summary="s", tag="t"),
+    Endpoint(method="GET", path="/rooms/{id}", handler=show, summary="s", tag="t", tail=True),
     Endpoint(method="DELETE", path="/things/{id}", handler=nothing, summary="s", tag="t", status=204),
     Endpoint(method="GET", path="/limited", handler=raising(RateLimited("slow", retry_after=7)), summary="s", tag="t"),
     Endpoint(method="GET", path="/away", handler=raising(Unavailable("away", retry_after=2)), summary="s", tag="t"),
@@ -271,3 +272,30 @@ def test_a_uuid_of_the_path_is_exact() -> None:
         call.path = {"id": text}
         with pytest.raises(NotFound):
             call.uuid("id")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("resource:episode:4", "resource:episode:4"),
+        ("resource:file:a%2Fb%20c", "resource:file:a/b c"),
+        ("a/b", "a/b"),
+        ("a//b/", "a//b/"),
+        ("resource:file:s3://bucket/k%C3%BC%FF", "resource:file:s3://bucket/kü\ufffd"),
+        ("%2Fa", "/a"),
+        ("rooms/rooms/x", "rooms/rooms/x"),
+    ],
+)
+async def test_a_parameter_at_the_end_may_have_slashes(client: httpx.AsyncClient, path: str, expected: str) -> None:
+    response = await client.get(f"/api/v1/rooms/{path}", headers=bearer("u1"))
+    assert (response.status_code, response.json()["id"]) == (200, expected)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/rooms", "/api/v1/rooms/"])
+async def test_a_parameter_at_the_end_must_be_there(client: httpx.AsyncClient, path: str) -> None:
+    problem_of(await client.get(path, headers=bearer("u1")), 404, "not_found")
+
+
+async def test_a_parameter_at_the_end_without_the_raw_path(client: httpx.AsyncClient) -> None:
+    response = await client.get("/%61pi/v1/%72ooms/a%2Fb", headers=bearer("u1"))
+    assert (response.status_code, response.json()["id"]) == (200, "a/b")

@@ -276,3 +276,16 @@ async def test_a_websocket_that_stands_by_ends_with_its_session(server: Server) 
     await settle()
     assert websocket.task.done()
     assert websocket.close_code == 1008
+
+
+async def test_bytes_are_counted_as_they_go_in_and_out(server: Server) -> None:
+    websocket, _ = await opened(server)
+    traffic = server.engine.traffic
+    written = traffic.bytes_out
+    await websocket.say("4ß", b"\x01\x02")
+    assert traffic.bytes_in == 5
+    [connection] = server.engine.connections.values()
+    connection.send(message("ß"))
+    connection.send(BinaryMessage(b"xyz"))
+    await settle()
+    assert traffic.bytes_out == written + 6

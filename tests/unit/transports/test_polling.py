@@ -272,3 +272,16 @@ async def test_the_sink_alone(server: Server) -> None:
     assert sink.end_poll() == b"4a"
     assert sink.unsent() == 0
     assert sink.drain() == []
+
+
+async def test_bytes_are_counted_as_they_go_in_and_out(server: Server) -> None:
+    client = await server.open()
+    traffic = server.engine.traffic
+    read, written = traffic.bytes_in, traffic.bytes_out
+    assert (read, written > 100) == (0, True)
+    client.connection.send(message("ß"))
+    client.connection.send(message("a"))
+    _, body = await client.get().answer()
+    assert traffic.bytes_out == written + len(body)
+    await client.post("4ß".encode()).answer()
+    assert traffic.bytes_in == 3

@@ -29,7 +29,9 @@ create table callboard.outbox (
   created_at timestamptz not null default clock_timestamp()
 ) with (
   -- A queue: every row is soon dead, and readers pass over the dead ones.
-  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0
+  -- Its empty pages are used again; to give them back would lock writers out.
+  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+  vacuum_truncate = false
 );
 
 -- The one row that numbers the log. The epoch names this log: positions of another database do not compare.
