@@ -21,12 +21,18 @@ from callboard.wire.session import Session, State
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Bounds of an engine. Times in seconds, sizes in bytes."""
+    """Bounds of an engine. Times in seconds, sizes in bytes.
+
+    `max_unsent`: what may wait for a peer that does not read, before it is closed as slow. `max_unsent_volatile`: up
+    to how much of that a volatile message without a key still joins. `max_held`: keys of which the newest volatile
+    message is kept meanwhile. `max_unaccepted`: connections of one address that have not been accepted (`accept`).
+    """
 
     ping_interval: float = 25.0
     ping_timeout: float = 20.0
     max_payload: int = 1_000_000
     max_connections: int = 500
+    max_unaccepted: int = 100
     max_unsent: int = 1 << 20
     max_unsent_volatile: int = 1 << 16
     max_held: int = 256
@@ -44,13 +50,16 @@ class Engine:
         self._receive = receive
         self._wheel = Wheel(clock, min(1.0, options.ping_timeout / 10))
         self._dirty: list[Connection] = []
+        self._unaccepted: dict[str, int] = {}
 
-    def admit(self) -> None:
+    def admit(self, address: str) -> None:
         """Refuse a new session while there is no place for it. Raises Unavailable, which the client retries."""
         if self.stopping:
             raise Unavailable("the server is stopping")
         if len(self.connections) >= self.options.max_connections:
             raise Unavailable("all connections are in use", retry_after=5)
+        if self._unaccepted.get(address, 0) >= self.options.max_unaccepted:
+            raise Unavailable("too many connections of this address have not signed in", retry_after=1)
 
     def open(self, sink: Sink, address: str, *, upgrades: tuple[str, ...] = ()) -> Connection:
         """Make a session on `sink` and queue its OPEN packet. Call `admit` first."""
@@ -65,10 +74,22 @@ class Engine:
         connection = Connection(self, session, sink, address)
         connection.receiver = self._receive(connection)
         self.connections[session.sid] = connection
+        self._unaccepted[address] = self._unaccepted.get(address, 0) + 1
         telemetry.CONNECTIONS.labels(sink.name).inc()
         connection.send(self._open_packet(session.sid, upgrades))
         self._wheel.schedule(connection, connection.on_due(now) or session.deadline)
         return connection
+
+    def accept(self, connection: Connection) -> None:
+        """The connection is somebody's: it does not count against its address any more. Twice is as once."""
+        if connection.accepted:
+            return
+        connection.accepted = True
+        left = self._unaccepted[connection.address] - 1
+        if left:
+            self._unaccepted[connection.address] = left
+        else:
+            del self._unaccepted[connection.address]
 
     def queue(self, connection: Connection) -> None:
         """Have `connection.flush` called once, at the end of this turn of the event loop."""
@@ -85,6 +106,7 @@ class Engine:
     def forget(self, connection: Connection, reason: Reason) -> None:
         """The connection has ended."""
         if self.connections.pop(connection.session.sid, None) is not None:
+            self.accept(connection)
             self._wheel.remove(connection)
             telemetry.CONNECTIONS.labels(connection.sink.name).dec()
             telemetry.CLOSED.labels(reason.value).inc()

@@ -13,6 +13,7 @@ from callboard.auth.principal import Principal
 from callboard.errors import CallboardError, Unauthenticated
 from callboard.realtime.connection import Connection
 from callboard.realtime.engine import EngineOptions
+from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace
 from callboard.realtime.node import Node
 
@@ -61,7 +62,7 @@ class Stage:
 
     def __init__(self, clock: TurnedClock, **limits: int) -> None:
         self.door = Door()
-        self.node = Node(self.door, clock, OPTIONS, **limits)
+        self.node = Node(self.door, clock, OPTIONS, ClientLimits(**limits))
         self.feed = self.node.add(Namespace("/feed"))
         self.admin = self.node.add(Namespace("/admin", role="admin"))
         self.joined: list[Member] = []
