@@ -136,5 +136,5 @@ def test_a_defect_is_logged_with_its_traceback_and_without_local_variables(out: 
 def test_libraries_are_heard_from_warnings_upwards(out: io.StringIO) -> None:
     telemetry.configure("debug", "console", out)
     logging.getLogger("httpx").info("GET https://issuer.example")
-    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
-    assert out.getvalue() == "WARNING uvicorn.error Invalid HTTP request received.\n"
+    logging.getLogger("a.library").warning("Invalid HTTP request received.")
+    assert out.getvalue() == "WARNING a.library Invalid HTTP request received.\n"

@@ -74,7 +74,6 @@ class Wheel:
             self._buckets.pop(slot, None)
 
     def _call(self, thing: Timed, now: float) -> None:
-        thing.slot = NOWHERE
         after = thing.on_due(now)
         if after is not None:
             self.reschedule(thing, after)

@@ -10,9 +10,8 @@ from tests.sinks import FakeSink
 from tests.unit.realtime.conftest import OPTIONS, Rig
 
 from callboard.errors import ProtocolError
-from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.connection import Reason
 from callboard.wire.engineio import Outgoing
-from callboard.wire.session import State
 
 
 def message(text: str) -> Outgoing:
@@ -332,82 +331,3 @@ async def test_a_receivers_deadline_may_end_the_connection(rig: Rig) -> None:
     receiver.due = on_due
     assert connection.on_due(rig.timers.clock.monotonic()) is None
     assert receiver.reasons == [Reason.NO_CONNECT]
-
-
-# The change of transport
-
-
-async def upgrading(rig: Rig) -> tuple[Connection, FakeSink, FakeSink]:
-    connection, polling, _ = await rig.open("polling")
-    websocket = FakeSink()
-    assert connection.stand_by(websocket)
-    assert connection.session.probe("2probe") is False
-    connection.begin_upgrade()
-    return connection, polling, websocket
-
-
-async def test_an_upgrade_loses_and_reorders_nothing(rig: Rig) -> None:
-    connection, polling, websocket = await upgrading(rig)
-    assert polling.writes[-1] == []
-    connection.pause()
-    polling.kept = [message("1"), message("2")]
-    connection.send(message("3"))
-    connection.send_volatile(message("4"), "k")
-    assert connection.session.probe("5")
-    connection.finish_upgrade(websocket)
-    connection.send(message("5"))
-    await turn()
-    assert websocket.writes == [["41", "42", "43"], ["44", "45"]]
-    assert polling.reasons == [Reason.CLIENT]
-    assert polling.texts == []
-    assert not connection.paused
-    assert not connection.closed
-
-
-async def test_an_upgrade_with_nothing_to_say_writes_nothing(rig: Rig) -> None:
-    connection, _, websocket = await upgrading(rig)
-    assert connection.session.probe("5")
-    connection.finish_upgrade(websocket)
-    await turn()
-    assert websocket.writes == []
-
-
-async def test_one_websocket_stands_by_at_a_time(rig: Rig) -> None:
-    connection, _, websocket = await upgrading(rig)
-    other = FakeSink()
-    assert not connection.stand_by(other)
-    states = []
-    for sink in (other, websocket):
-        connection.abandon(sink)
-        states.append(connection.session.state)
-    assert states == [State.PROBING, State.POLLING]
-    assert connection.stand_by(other)
-
-
-async def test_no_websocket_stands_by_a_session_that_has_one_or_is_over(rig: Rig) -> None:
-    connection, _, _ = await rig.open("websocket")
-    assert not connection.stand_by(FakeSink())
-    connection, _, _ = await rig.open("polling")
-    connection.close(Reason.CLIENT)
-    assert not connection.stand_by(FakeSink())
-
-
-async def test_an_upgrade_that_is_not_finished_in_time_is_given_up(rig: Rig) -> None:
-    connection, _, websocket = await upgrading(rig)
-    rig.timers.turn(OPTIONS.upgrade_timeout - 0.1)
-    assert websocket.reasons == []
-    rig.timers.turn(2.1)
-    assert websocket.reasons == [Reason.PROTOCOL]
-    assert connection.session.state is State.POLLING
-    assert not connection.closed
-    rig.timers.turn(OPTIONS.ping_interval)
-    assert not connection.closed
-
-
-async def test_the_end_of_a_session_is_the_end_of_what_stands_by(rig: Rig) -> None:
-    connection, polling, websocket = await upgrading(rig)
-    connection.close(Reason.STOPPING)
-    assert websocket.reasons == polling.reasons == [Reason.STOPPING]
-    connection.abandon(websocket)
-    assert connection.session.state is State.CLOSED
-    assert connection.stand_by(FakeSink()) is False

@@ -64,7 +64,8 @@ class Exchange:
         return b"".join(message["body"] for message in self.sent[1:])
 
     async def answer(self) -> tuple[int, bytes]:
-        await self.task
+        async with asyncio.timeout(20.0):
+            await self.task
         return self.status, self.body
 
 
