@@ -32,6 +32,7 @@ LOG_EVENTS: dict[str, str] = {
     "request.failed": "method, path, status, code, request, reason",
     "request.refused": "method, path, status, code, request, reason",
     "socket.refused": "code, address, reason",
+    "socket.closed": "reason, transport, address",
     "message.refused": "namespace, name, user, code, reason",
     "socket.handler_failed": "namespace, name, reason",
     "admin.action": "actor, action, target",

@@ -18,6 +18,19 @@ from callboard.realtime.wheel import Wheel
 from callboard.wire.engineio import Handshake, Outgoing, open_packet
 from callboard.wire.session import Session, State
 
+# The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
+_LOGGED = frozenset(
+    {
+        Reason.PING_TIMEOUT,
+        Reason.SLOW,
+        Reason.NO_CONNECT,
+        Reason.FLOOD,
+        Reason.EXPIRED,
+        Reason.REVOKED,
+        Reason.ADMIN,
+    }
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
@@ -110,6 +123,9 @@ class Engine:
             self._wheel.remove(connection)
             telemetry.CONNECTIONS.labels(connection.sink.name).dec()
             telemetry.CLOSED.labels(reason.value).inc()
+            if reason in _LOGGED:
+                transport, address = connection.sink.name, connection.address
+                telemetry.log.info("socket.closed", reason=reason.value, transport=transport, address=address)
 
     def count_transport(self, before: str, after: str) -> None:
         """A connection has changed its transport."""
