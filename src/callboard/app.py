@@ -12,6 +12,7 @@ from typing import Any
 
 from callboard import __version__, reactions, telemetry, web_files
 from callboard.auth.principal import Principal
+from callboard.auth.revocations import Revocations
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
@@ -29,6 +30,7 @@ from callboard.settings import Settings
 from callboard.sockets.routes import routes as socket_routes
 from callboard.sockets.service import SocketService
 from callboard.status import SOCKET_PATH, Status
+from callboard.store import revocations
 from callboard.store.database import Database
 from callboard.store.outbox import Outbox
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
@@ -67,7 +69,8 @@ class Callboard:
         """Read the keys. Raises SettingsError or StartError if they cannot be used."""
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.tokens = verifier(settings, clock=self.clock)
+        self.revocations = Revocations()
+        self.tokens = verifier(settings, clock=self.clock, revocations=self.revocations)
         self.node = self._make_node()
         self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
@@ -78,10 +81,19 @@ class Callboard:
         """Open the pool, wire everything, start the relay. The database is migrated already. Raises StartError."""
         settings, clock = self.settings, self.clock
         self.database = self._opened = await Database.open(dsn)
+        # Here, so that no request comes before it; and again by the relay, so that nothing is missed in between.
+        self.revocations.add_all(await revocations.load(self.database))
         broker = MemoryBroker(self.node.deliver)
         self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
         deliver = reactions.deliver_logged(self.node, self.unread, clock)
-        self.relay = Relay(dsn, deliver, clock=clock, recovery_window_hours=settings.recovery_window_hours)
+        deliver = reactions.revoke_logged(self.node, self.revocations, deliver)
+        self.relay = Relay(
+            dsn,
+            deliver,
+            clock=clock,
+            recovery_window_hours=settings.recovery_window_hours,
+            begin=self._load_revocations,
+        )
         outbox = Outbox(self.relay.wake)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types)
         register_notifications(self.node.namespace("/feed"), notifications)
@@ -100,6 +112,9 @@ class Callboard:
         if self._opened is not None:
             await self._opened.close()
         await self.tokens.aclose()
+
+    async def _load_revocations(self, connection: Any) -> None:
+        self.revocations.add_all(revocations.known(await connection.fetch(revocations.LOAD)))
 
     def _make_node(self) -> Node:
         options = EngineOptions(max_connections=self.settings.max_socket_connections)

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from callboard import telemetry
+from callboard.auth.revocations import Revocations
 from callboard.clock import Clock
 from callboard.notifications.service import UnreadCounts
 from callboard.realtime.broker import Envelope
+from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
 from callboard.realtime.node import Node
 from callboard.store.outbox import LoggedMessage
+from callboard.store.revocations import CONTROL, REVOKED, Revoked
 
 FEED = "/feed"
 _USER_ROOM = "user:"
@@ -44,6 +49,26 @@ def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[
                 unread.mark(room.removeprefix(_USER_ROOM))
 
     return deliver
+
+
+def revoke_logged(
+    node: Node, revocations: Revocations, deliver: Callable[[LoggedMessage], None]
+) -> Callable[[LoggedMessage], None]:
+    """A revocation that comes by the log refuses the user's tokens here and closes the user's connections.
+
+    Every other message goes on to `deliver`.
+    """
+
+    def react(message: LoggedMessage) -> None:
+        if message.namespace != CONTROL:
+            deliver(message)
+        elif message.name == REVOKED:
+            revoked = msgspec.json.decode(message.payload, type=Revoked)
+            revocations.add(revoked.user_id, revoked.not_before)
+            closed = node.disconnect_user(revoked.user_id, Reason.REVOKED)
+            telemetry.log.info("user.revoked", user=revoked.user_id, connections=closed)
+
+    return react
 
 
 def connect(node: Node, unread: UnreadCounts) -> None:

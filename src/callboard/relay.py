@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -61,6 +61,8 @@ class Relay:
 
     `deliver` is called on the event loop with each message after its commit, in order of seq, never twice
     with the same one. It must not block. If it raises, that is logged and the next message follows.
+    `begin` is awaited with the relay's connection each time that it takes a position without what came before it:
+    what it reads there, together with all that is delivered afterwards, has no gap.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class Relay:
         *,
         clock: Clock,
         recovery_window_hours: int = 72,
+        begin: Callable[[Any], Awaitable[None]] | None = None,
     ) -> None:
         self._dsn = dsn
         self._deliver = deliver
         self._clock = clock
+        self._begin = begin
         self._window = recovery_window_hours
         self._event = asyncio.Event()
         self._committed_here = False
@@ -150,6 +154,8 @@ class Relay:
             log.warning("relay.repositioned", reason=reason, position=f"{head['epoch']}.{head['seq']}")
             self._epoch = None
         if self._epoch is None:
+            if self._begin is not None:
+                await self._begin(connection)
             self._epoch, self._seq = head["epoch"], head["seq"]
         self._next_lock = self._next_upkeep = 0.0
 

@@ -35,6 +35,7 @@ LOG_EVENTS: dict[str, str] = {
     "socket.closed": "reason, transport, address",
     "message.refused": "namespace, name, user, code, reason",
     "socket.handler_failed": "namespace, name, reason",
+    "user.revoked": "user, connections",
     "admin.action": "actor, action, target",
     "task.failed": "task, reason",
 }
