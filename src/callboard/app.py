@@ -39,6 +39,13 @@ from callboard.transports.handshake import Policy
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
 
+# Ending, in seconds: for what is committed and not delivered yet; for all connections, of which not many come back
+# in one second as long as that goes.
+FLUSH_TIME = 2.0
+MAX_DRAIN_TIME = 5.0
+DRAINED_PER_SECOND = 100
+CLOSE_TIME = 2.0
+
 NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
 
 
@@ -103,6 +110,20 @@ class Callboard:
         self._own("relay", self.relay.run())
         self._own("unread", self.unread.run())
 
+    async def drain(self) -> None:
+        """Admit nobody any more, deliver what is committed, then end connections one after another.
+
+        Bounded, and may be cancelled: `stop` ends what is left.
+        """
+        self.node.engine.stopping = True
+        try:
+            async with asyncio.timeout(FLUSH_TIME):
+                await self.relay.flush()
+        except TimeoutError:
+            telemetry.log.warning("server.unflushed", seconds=FLUSH_TIME)
+        longest = min(MAX_DRAIN_TIME, self.settings.reconnection_max_delay_ms / 1000)
+        await self.node.drain(min(longest, len(self.node.engine.connections) / DRAINED_PER_SECOND))
+
     async def stop(self) -> None:
         """End connections, then tasks, then the pool: whatever `start` came to."""
         await self.node.stop()
@@ -110,11 +131,16 @@ class Callboard:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._opened is not None:
-            await self._opened.close()
+            await self._opened.close(timeout=CLOSE_TIME)
         await self.tokens.aclose()
 
     async def _load_revocations(self, connection: Any) -> None:
         self.revocations.add_all(revocations.known(await connection.fetch(revocations.LOAD)))
+
+    def _trouble(self) -> str | None:
+        if self.node.engine.stopping:
+            return "the server is stopping"
+        return None if self.relay.ready else "the relay is not in contact with the message log"
 
     def _make_node(self) -> Node:
         options = EngineOptions(max_connections=self.settings.max_socket_connections)
@@ -126,7 +152,7 @@ class Callboard:
     def _make_asgi(self, endpoints: list[Any]) -> None:
         settings = self.settings
         policy = Policy(settings.cors_origins, settings.cors_credentials, settings.trusted_proxies)
-        status = Status(settings, self.database, lambda: self.relay.ready, demo=self._demo is not None)
+        status = Status(settings, self.database, self._trouble, demo=self._demo is not None)
         public = [*status.endpoints(), *(self._demo.endpoints() if self._demo is not None else [])]
         api = create_api(
             endpoints,
@@ -143,11 +169,12 @@ class Callboard:
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(_report)
+        task.add_done_callback(report)
         self._tasks.append(task)
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def report(task: asyncio.Task[None]) -> None:
+    """Log what a task ended with, if that was a defect. A done callback."""
     if not task.cancelled() and (error := task.exception()) is not None:
         telemetry.log.error("task.failed", task=task.get_name(), reason=repr(error), exc_info=error)
 

@@ -17,6 +17,8 @@ LOG_EVENTS: dict[str, str] = {
     # name: its fields
     "server.started": "url, version, database, data_dir",
     "server.stopping": "connections",
+    "server.unflushed": "seconds",
+    "server.hurried": "",
     "server.stopped": "",
     "database.embedded_started": "pid, seconds",
     "database.embedded_found": "pid",

@@ -35,6 +35,7 @@ class Client:
         "_expires",
         "_greeted",
         "_inbox",
+        "_joining",
         "_members",
         "_node",
         "_received",
@@ -52,6 +53,7 @@ class Client:
         self._members: dict[str, Member] = {}
         self._connect_by: float | None = now + node.limits.connect_timeout
         self._expires: datetime | None = None
+        self._joining: str | None = None
         self._renewed = False
         self.subscribed = 0
         self._greeted = False
@@ -76,6 +78,10 @@ class Client:
             self._queue(packet, size)
         else:
             self._slow_down(packet)
+
+    def is_for(self, user_id: str) -> bool:
+        """Whether the client is in a namespace, or about to enter one, as this user."""
+        return self._joining == user_id or any(each.principal.id == user_id for each in self._members.values())
 
     def on_due(self, now: float) -> float | None:
         """Close a connection that is in no namespace in time, or whose token has expired."""
@@ -198,6 +204,7 @@ class Client:
         try:
             principal = await self._node.authenticate(auth)
             namespace.admit(principal)
+            self._joining = principal.id
         except Unavailable as error:
             # It will pass: the stock client comes back when its transport ends, and not after CONNECT_ERROR.
             self._log_refusal(error.code, error.message)
@@ -216,6 +223,7 @@ class Client:
         namespace.hub.add(member)
         member.join(*namespace.rooms_of(principal))
         self._connection.send(socketio.encode_connect(namespace.name, member.sid))
+        self._joining = None
         namespace.connected(member, auth)
         self._note_expiry()
 

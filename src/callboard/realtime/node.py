@@ -7,6 +7,7 @@ Never: other nodes (that is the broker and the log), or SQL.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from callboard.realtime.namespace import Member, Namespace
 from callboard.wire import socketio
 
 RENEW = "token"
+# Seconds between two turns in which a stopping node ends connections.
+DRAIN_STEP = 0.02
 
 
 class Authenticator(Protocol):
@@ -93,8 +96,15 @@ class Node:
         return {member.connection for namespace in self._namespaces.values() for member in namespace.hub.select(room)}
 
     def disconnect_user(self, user_id: str, reason: Reason) -> int:
-        """Close the user's connections here; how many they were. Their clients come back if they may."""
-        connections = self.connections_of(user_id)
+        """Close the user's connections here, those that are just connecting too; how many they were.
+
+        Their clients come back if they may. Looks at every connection.
+        """
+        connections = [
+            connection
+            for connection in self.engine.connections.values()
+            if isinstance(connection.receiver, Client) and connection.receiver.is_for(user_id)
+        ]
         for connection in connections:
             connection.close(reason)
         return len(connections)
@@ -122,6 +132,22 @@ class Node:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+
+    async def drain(self, window: float) -> None:
+        """Take no new sessions, and end all within `window` seconds, at even distances and in no order.
+
+        So their clients, which all come back after the same delay, do not come back at once.
+        """
+        self.engine.stopping = True
+        connections = list(self.engine.connections.values())
+        random.shuffle(connections)
+        begun = self.engine.clock.monotonic()
+        for number, connection in enumerate(connections, 1):
+            early = begun + window * number / len(connections) - self.engine.clock.monotonic()
+            if early > 0:
+                # Several in one turn, when they stand closer than this.
+                await asyncio.sleep(max(early, DRAIN_STEP))
+            connection.close(Reason.STOPPING)
 
     async def stop(self) -> None:
         """End every connection and the work under way."""
