@@ -326,9 +326,9 @@ async def connect_raw(socket: aiohttp.ClientWebSocketResponse, namespace: str, t
 
 
 @asynccontextmanager
-async def database(server: Server) -> AsyncIterator[Any]:
-    """A connection to the server's embedded database, as a host application's."""
-    connection = await asyncpg.connect(server.dsn(), timeout=WAIT_SECONDS)
+async def database(server: Server, dsn: str | None = None) -> AsyncIterator[Any]:
+    """A connection to the server's database, by default the embedded one, as a host application's."""
+    connection = await asyncpg.connect(dsn or server.dsn(), timeout=WAIT_SECONDS)
     try:
         yield connection
     finally:
