@@ -152,11 +152,11 @@ class Server:
     def pid(self) -> int:
         return self._running().pid
 
-    def token(self, user: str, *roles: str, teams: tuple[str, ...] = ()) -> str:
-        """A token that this server accepts."""
+    def token(self, user: str, *roles: str, teams: tuple[str, ...] = (), seconds: float = 3600.0) -> str:
+        """A token that this server accepts for so many seconds from now; fewer than none is the past."""
         if self._signer is None:
             self._signer = TokenSigner(load(self._settings, data_dir=self.data_dir), clock=SystemClock())
-        return self._signer.sign(user, roles=roles, teams=teams, ttl=timedelta(hours=1))
+        return self._signer.sign(user, roles=roles, teams=teams, ttl=timedelta(seconds=seconds))
 
     def bearer(self, user: str, *roles: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(user, *roles)}"}
