@@ -21,11 +21,12 @@ begin
   insert into callboard.revocations as known (user_id, not_before) values (user_id, moment)
   on conflict on constraint revocations_pkey
     do update set not_before = greatest(known.not_before, excluded.not_before);
-  perform callboard.publish(
+  perform callboard.enqueue(
     array['user:' || user_id],
     'user:revoked',
     jsonb_build_object('user_id', user_id, 'not_before', extract(epoch from moment)),
     '/control');
+  perform pg_notify('callboard_outbox', '');
   return moment;
 end
 $$;
