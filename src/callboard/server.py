@@ -187,6 +187,9 @@ async def _end(callboard: Callboard, server: _Uvicorn, running: asyncio.Future[N
         await _until_done(running, hurried, END_TIMEOUT)
     finally:
         hurried.cancel()
+        # uvicorn answers a request that is cancelled with an error, and waits for its client to take it.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
     if running.done() and not running.cancelled():
         running.result()
 

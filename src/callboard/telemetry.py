@@ -36,6 +36,7 @@ LOG_EVENTS: dict[str, str] = {
     "relay.failed": "reason, retry_in | reason, position, name",
     "relay.repositioned": "reason, position",
     "jwks.failed": "reason",
+    "http.refused": "status, code, address, reason",
     "request.failed": "method, path, status, code, request, reason",
     "request.refused": "method, path, status, code, request, reason",
     "socket.refused": "code, address, reason",

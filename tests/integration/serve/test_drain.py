@@ -84,7 +84,8 @@ async def test_a_second_signal_waits_for_nothing(launch: Launch, dsn: str) -> No
     assert "Traceback" not in server.log_text()
 
 
-async def test_peers_that_are_stuck_do_not_hold_up_the_end(launch: Launch) -> None:
+@pytest.mark.parametrize("hurry", [False, True])
+async def test_peers_that_are_stuck_do_not_hold_up_the_end(launch: Launch, hurry: bool) -> None:
     server = launch(SOCKET_MAX_UNAUTHENTICATED_PER_ADDRESS="200")
     address = ("127.0.0.1", server.port)
     with (
@@ -92,6 +93,7 @@ async def test_peers_that_are_stuck_do_not_hold_up_the_end(launch: Launch) -> No
         socket.create_connection(address) as half_a_head,
         socket.create_connection(address) as half_a_body,
         socket.create_connection(address) as never_reads,
+        socket.socket() as takes_no_answer,
     ):
         token = server.token("u1")
         half_a_head.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
@@ -105,9 +107,24 @@ async def test_peers_that_are_stuck_do_not_hold_up_the_end(launch: Launch) -> No
             b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
+        async with database(server) as connection:
+            await connection.execute(
+                "select callboard.notify(array['u1'], 'note', 'large', repeat('x', 2000), "
+                "jsonb_build_object('x', repeat('y', 10000))) from generate_series(1, 100)"
+            )
+        takes_no_answer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        takes_no_answer.connect(address)
+        takes_no_answer.sendall(
+            (
+                f"GET /api/v1/notifications?limit=100 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n" * 8
+            ).encode()
+        )
         async with tab(server, "u1", token=token):
             assert silent.fileno() > 0
             begun = time.monotonic()
+            server.send(signal.SIGTERM)
+        if hurry:
+            await until(lambda: bool(server.log_lines("server.stopping")))
             server.send(signal.SIGTERM)
         assert await asyncio.to_thread(server.wait) == 0
     assert time.monotonic() - begun < 30
