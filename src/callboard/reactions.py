@@ -38,15 +38,16 @@ class RecoveryLog:
         self._log = log
 
     async def missed(
-        self, namespace: str, rooms: Collection[str], *, after: int, until: int, limit: int
+        self, namespace: str, rooms: Collection[str], *, after: int, until: int, limit: int, most_bytes: int
     ) -> list[Envelope] | None:
         """See realtime.recovery.Log."""
-        found = await self._log.missed(namespace, rooms, after=after, until=until, limit=limit)
+        found = await self._log.missed(namespace, rooms, after=after, until=until, limit=limit, most_bytes=most_bytes)
         return None if found is None else [envelope_of(message) for message in found]
 
-    async def latest(self, *, until: int, limit: int) -> list[Envelope]:
+    async def latest(self, *, until: int, limit: int, most_bytes: int) -> list[Envelope]:
         """See realtime.recovery.Log."""
-        return [envelope_of(message) for message in await self._log.latest(until=until, limit=limit)]
+        newest = await self._log.latest(until=until, limit=limit, most_bytes=most_bytes)
+        return [envelope_of(message) for message in newest]
 
 
 def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[LoggedMessage], None]:

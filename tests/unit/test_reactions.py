@@ -136,3 +136,31 @@ def test_who_connects_to_the_feed_is_told_the_count() -> None:
     for callback in node.namespaces["/feed"].callbacks:
         callback(Member("u1"))
     assert unread.marked == ["u1"]
+
+
+class Log:
+    """Answers with two messages, or says that the log does not reach back."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.reaches = True
+
+    async def missed(self, namespace: str, rooms: list[str], **bounds: int) -> list[LoggedMessage] | None:
+        self.asked.append((namespace, rooms, bounds))
+        return [message(), message("other")] if self.reaches else None
+
+    async def latest(self, **bounds: int) -> list[LoggedMessage]:
+        self.asked.append((bounds,))
+        return [message()]
+
+
+async def test_recovery_reads_the_log_in_envelopes() -> None:
+    log = Log()
+    recovery_log = reactions.RecoveryLog(cast(Any, log))
+    bounds = {"after": 1, "until": 9, "limit": 5, "most_bytes": 100}
+    found = await recovery_log.missed("/feed", ["user:u1"], **bounds)
+    assert found == [reactions.envelope_of(message()), reactions.envelope_of(message("other"))]
+    assert await recovery_log.latest(until=9, limit=5, most_bytes=7) == [reactions.envelope_of(message())]
+    log.reaches = False
+    assert await recovery_log.missed("/feed", ["user:u1"], **bounds) is None
+    assert log.asked[:2] == [("/feed", ["user:u1"], bounds), ({"until": 9, "limit": 5, "most_bytes": 7},)]

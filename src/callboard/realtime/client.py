@@ -12,7 +12,7 @@ from callboard import ids, telemetry
 from callboard.errors import CallboardError, ProtocolError, Unavailable
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.namespace import INTERNAL, Member, Namespace
-from callboard.realtime.recovery import Backlog, Recovery
+from callboard.realtime.recovery import MAX_BYTES, Backlog, Recovery
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 from callboard.wire.socketio import Decoder, Packet, PacketType
@@ -34,6 +34,7 @@ class Client:
         "_members",
         "_node",
         "_received",
+        "_replayed",
         "_working",
     )
 
@@ -46,6 +47,7 @@ class Client:
         self._greeted = False
         self._inbox: list[tuple[Packet, int]] | None = None
         self._received = 0
+        self._replayed = 0
         self._backlog = 0
         self._working = False
 
@@ -187,6 +189,8 @@ class Client:
         comes from the log. So the two meet without a gap and without an overlap.
         """
         connection, name, user = self._connection, member.namespace.name, member.principal.id
+        # What is replayed in all its namespaces and what waits meanwhile are together within the send bound.
+        options, half = self._node.options, self._node.options.max_unsent // 2
         try:
             claim = recovery.claim(auth, await recovery.position(), name, user)
             if claim is not None:
@@ -194,9 +198,11 @@ class Client:
             if connection.closed:
                 return False
             until = recovery.now()
-            backlog = member.outlet = Backlog(connection, self._node.options.max_unsent)
+            backlog = member.outlet = Backlog(connection, most_bytes=half, most_held=options.max_held)
             self._enter(member)
-            missed = await recovery.missed(name, member.rooms, after=recovery.start_of(claim, auth, until), until=until)
+            after = recovery.start_of(claim, auth, until)
+            most = min(MAX_BYTES, half) - self._replayed
+            missed = await recovery.missed(name, member.rooms, after=after, until=until, most_bytes=most)
         except Unavailable as error:
             self._log_refusal(error.code, error.message)
             connection.close(Reason.UNAVAILABLE)
@@ -209,6 +215,7 @@ class Client:
             recovery.count(recovered)
         connection.send(socketio.encode_connect(name, member.sid, pid))
         for outgoing in missed or ():
+            self._replayed += outgoing.size
             connection.send(outgoing)
         connection.traffic.messages_out += len(missed or ())
         member.outlet = connection

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import bisect
 import hashlib
 import hmac
+import itertools
 import os
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
@@ -34,7 +36,10 @@ TAIL_BYTES = 16 << 20
 PRELOADED = 2_000
 REACH_TIMEOUT = 5.0
 
-_ROOM_COST = 120
+# What the tail takes in memory: a message is kept as it came, as a packet and as a frame; a room costs an entry.
+_MESSAGE_COST = 600
+_COPIES = 3
+_ROOM_COST = 220
 _MAC_BYTES = 16
 _PID_BYTES = 8 + 8 + _MAC_BYTES
 _MAX_SEQ = 2**63 - 1
@@ -54,15 +59,19 @@ class Log(Protocol):
     """The message log, as recovery reads it."""
 
     async def missed(
-        self, namespace: str, rooms: Collection[str], *, after: int, until: int, limit: int
+        self, namespace: str, rooms: Collection[str], *, after: int, until: int, limit: int, most_bytes: int
     ) -> Sequence[Envelope] | None:
         """The first `limit` messages to any of the rooms with after < seq <= until, in order.
 
-        None if the log does not reach back to `after`. Raises Unavailable.
+        Of more than `most_bytes` of payload it gives enough to tell. None if the log does not reach back to `after`.
+        Raises Unavailable.
         """
 
-    async def latest(self, *, until: int, limit: int) -> Sequence[Envelope]:
-        """The last `limit` messages with seq <= until, in order, to whomever they are. Raises Unavailable."""
+    async def latest(self, *, until: int, limit: int, most_bytes: int) -> Sequence[Envelope]:
+        """The last messages with seq <= until, in order, to whomever they are. Raises Unavailable.
+
+        As many as `limit` and `most_bytes` of payload allow.
+        """
 
 
 class Head(Protocol):
@@ -77,10 +86,10 @@ class Head(Protocol):
 
 
 class Claim(NamedTuple):
-    """What a returning client may recover: its pid, and the number after which it has nothing."""
+    """What a returning client may recover: its pid, and the position after which it has nothing."""
 
     pid: str
-    after: int
+    after: Position
 
 
 def parse_position(text: object) -> Position | None:
@@ -136,7 +145,7 @@ class _Kept:
         self.seq = seq
         self.envelope = envelope
         self.outgoing = outgoing
-        self.cost = len(envelope.payload) + _ROOM_COST * len(envelope.rooms)
+        self.cost = _MESSAGE_COST + _COPIES * len(envelope.payload) + _ROOM_COST * len(envelope.rooms)
 
 
 class Tail:
@@ -150,37 +159,42 @@ class Tail:
         self._most = most
         self._most_bytes = most_bytes
         self._kept: deque[_Kept] = deque()
-        self._rooms: dict[tuple[str, str], deque[_Kept]] = {}
+        # Lists, although messages leave at the front: an empty deque takes seven times the memory of a list of one.
+        self._rooms: dict[tuple[str, str], list[_Kept]] = {}
         self._bytes = 0
         self._epoch: str | None = None
         self.floor = 0
 
     def add(self, position: Position, envelope: Envelope, outgoing: Outgoing | None) -> None:
         """Keep a message, and forget old ones over the bounds. Another log's begins anew."""
-        if position.epoch != self._epoch or (self._kept and position.seq != self._kept[-1].seq + 1):
+        if position.epoch != self._epoch or position.seq != self._last + 1:
             self._restart(Position(position.epoch, position.seq - 1))
         kept = _Kept(position.seq, envelope, outgoing)
         self._kept.append(kept)
         self._bytes += kept.cost
         for room in envelope.rooms:
-            self._rooms.setdefault((envelope.namespace, room), deque()).append(kept)
+            self._rooms.setdefault((envelope.namespace, room), []).append(kept)
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             self._forget_oldest()
 
     def preload(self, start: Position, envelopes: Sequence[Envelope]) -> None:
-        """Put messages before all that is kept: the last of them must be the one of `start`'s number."""
-        newer = [(kept.envelope, kept.outgoing, kept.seq) for kept in self._kept]
-        if (self._kept and (self._epoch != start.epoch or self.floor != start.seq)) or not envelopes:
+        """Put messages before all that is kept; left out unless the last of them is the one of `start`."""
+        if not envelopes or parse_position(envelopes[-1].position) != start:
             return
-        self._restart(Position(start.epoch, start.seq - len(envelopes)))
-        for seq, envelope in enumerate(envelopes, start.seq - len(envelopes) + 1):
-            self.add(Position(start.epoch, seq), envelope, None)
-        for envelope, outgoing, seq in newer:
+        if self._kept and (self._epoch != start.epoch or self.floor != start.seq):
+            return
+        newer = [(kept.seq, kept.envelope, kept.outgoing) for kept in self._kept]
+        self._epoch = None
+        for envelope in envelopes:
+            position = parse_position(envelope.position)
+            assert position is not None
+            self.add(position, envelope, None)
+        for seq, envelope, outgoing in newer:
             self.add(Position(start.epoch, seq), envelope, outgoing)
 
-    def reaches(self, after: Position) -> bool:
-        """Whether the tail holds everything after a position."""
-        return after.epoch == self._epoch and after.seq >= self.floor
+    def reaches(self, after: Position, until: int) -> bool:
+        """Whether the tail holds everything after a position and up to a number, and nothing after that."""
+        return after.epoch == self._epoch and self.floor <= after.seq and self._last == until
 
     def missed(self, namespace: str, rooms: Iterable[str], after: int, limit: int) -> list[Outgoing]:
         """Messages to any of the rooms after a number, in order, each once; of more than `limit`, some."""
@@ -191,6 +205,10 @@ class Tail:
                     break
                 found[kept.seq] = kept
         return [_encoded(found[seq]) for seq in sorted(found)]
+
+    @property
+    def _last(self) -> int:
+        return self._kept[-1].seq if self._kept else self.floor
 
     def _restart(self, floor: Position) -> None:
         self._kept.clear()
@@ -205,35 +223,45 @@ class Tail:
         for room in kept.envelope.rooms:
             key = (kept.envelope.namespace, room)
             of_room = self._rooms[key]
-            of_room.popleft()
+            del of_room[0]
             if not of_room:
                 del self._rooms[key]
 
 
 class Backlog:
-    """Stands in for a member's connection while what it missed is looked up: what is sent meanwhile waits here."""
+    """Stands in for a member's connection while what it missed is looked up: what is sent meanwhile waits here.
 
-    def __init__(self, connection: Connection, most_bytes: int) -> None:
+    `most_bytes`: of durable messages; `most_held`: keys of volatile ones.
+    """
+
+    def __init__(self, connection: Connection, *, most_bytes: int, most_held: int) -> None:
         self._connection = connection
         self._most_bytes = most_bytes
+        self._most_held = most_held
         self._size = 0
         self._waiting: list[Outgoing] = []
         self._volatile: dict[str, Outgoing] = {}
 
     def send(self, outgoing: Outgoing) -> None:
-        """Keep a durable message, within the bound of a connection that does not read."""
+        """Keep a durable message. Over the bound the connection is closed, like one that does not read."""
+        if self._size > self._most_bytes:
+            return
         self._waiting.append(outgoing)
         self._size += outgoing.size
         if self._size > self._most_bytes:
-            self._connection.close(Reason.SLOW)
+            # Not at once: the node is going through the members of a room, and this one would leave it.
+            asyncio.get_running_loop().call_soon(self._connection.close, Reason.SLOW)
 
     def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
-        """Keep the newest of each key."""
-        if key is not None:
+        """Keep the newest of each key, of so many keys as a connection that does not read keeps."""
+        if key is not None and (key in self._volatile or len(self._volatile) < self._most_held):
             self._volatile[key] = outgoing
 
     def release(self) -> None:
-        """Send on what has waited."""
+        """Send on what has waited, all of it or nothing."""
+        if self._size > self._most_bytes:
+            self._connection.close(Reason.SLOW)
+            return
         for outgoing in self._waiting:
             self._connection.send(outgoing)
         for key, outgoing in self._volatile.items():
@@ -248,21 +276,30 @@ class Recovery:
         self._log = log
         self._head = head
         self._tail = tail or Tail()
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # sorted
+        self._numbers = itertools.count()
 
     async def start(self) -> None:
         """Fill the tail from the log, so that clients of a process that was restarted find theirs in memory."""
         position = await self.position()
         floor = self._tail.floor if self._tail.floor else position.seq
-        self._tail.preload(Position(position.epoch, floor), await self._log.latest(until=floor, limit=PRELOADED))
+        newest = await self._log.latest(until=floor, limit=PRELOADED, most_bytes=TAIL_BYTES // _COPIES)
+        self._tail.preload(Position(position.epoch, floor), newest)
 
     async def reach(self, claim: Claim) -> None:
         """Wait, for a few seconds at most, until this node was given what the client has from another node."""
         position = await self.position()
-        if claim.after > position.seq:
-            reached = asyncio.get_running_loop().create_future()
-            self._waiting.append((claim.after, reached))
+        if claim.after.epoch != position.epoch or claim.after.seq <= position.seq:
+            return
+        reached = asyncio.get_running_loop().create_future()
+        waiting = (claim.after.seq, next(self._numbers), reached)
+        bisect.insort(self._waiting, waiting)
+        try:
             await asyncio.wait({reached}, timeout=REACH_TIMEOUT)
+        finally:
+            # An offset is what a client says it is: a number that is never reached must not stay here.
+            if not reached.done():
+                del self._waiting[bisect.bisect_left(self._waiting, waiting)]
 
     async def position(self) -> Position:
         """How far this node was given the log. Waits for the first contact with it."""
@@ -296,48 +333,51 @@ class Recovery:
         offset = parse_position(auth.get("offset"))
         if offset is not None and offset.epoch == position.epoch:
             after = max(after, offset.seq)
-        return Claim(auth["pid"], after)
+        return Claim(auth["pid"], Position(position.epoch, after))
 
     def start_of(self, claim: Claim | None, auth: dict[str, Any], until: Position) -> int | None:
-        """The number after which a client wants messages: its claim's, or its snapshot's `position`, or none."""
-        if claim is not None:
-            return claim.after
-        snapshot = parse_position(auth.get("position"))
-        return snapshot.seq if snapshot is not None and snapshot.epoch == until.epoch else None
+        """The number after which a client wants messages: its claim's, or its snapshot's `position`.
+
+        None if there is none, or it is of another log than `until`.
+        """
+        start = claim.after if claim is not None else parse_position(auth.get("position"))
+        return start.seq if start is not None and start.epoch == until.epoch else None
 
     def count(self, recovered: bool) -> None:
         """Count a client that came back with a pid."""
         telemetry.RECOVERIES.labels("recovered" if recovered else "refused").inc()
 
     async def missed(
-        self, namespace: str, rooms: Collection[str], *, after: int | None, until: Position
+        self, namespace: str, rooms: Collection[str], *, after: int | None, until: Position, most_bytes: int = MAX_BYTES
     ) -> list[Outgoing] | None:
         """What was sent to the rooms after a number and up to a position, in order.
 
         Call it in the turn in which `until` was read and the rooms were joined. None if it cannot be replayed: the
-        log does not reach back, the number is not of this log, or it is more than 1,000 messages or 512 KiB, which a
-        client fetches better by REST. Raises Unavailable.
+        log does not reach back, the number is not of this log, or it is more than 1,000 messages or `most_bytes`,
+        which a client fetches better by REST. Raises Unavailable.
         """
         if after == until.seq:
             return []
         if after is None or after > until.seq:
             return None
-        if self._tail.reaches(Position(until.epoch, after)):
+        if self._tail.reaches(Position(until.epoch, after), until.seq):
             missed = self._tail.missed(namespace, rooms, after, MAX_MESSAGES)
         else:
-            found = await self._log.missed(namespace, rooms, after=after, until=until.seq, limit=MAX_MESSAGES + 1)
+            found = await self._log.missed(
+                namespace, rooms, after=after, until=until.seq, limit=MAX_MESSAGES + 1, most_bytes=most_bytes
+            )
             if found is None:
                 return None
             missed = [_encode(envelope) for envelope in found]
-        if len(missed) > MAX_MESSAGES or sum(outgoing.size for outgoing in missed) > MAX_BYTES:
+        if len(missed) > MAX_MESSAGES or sum(outgoing.size for outgoing in missed) > most_bytes:
             return None
         return missed
 
     def _wake(self, seq: int) -> None:
-        for after, reached in self._waiting:
-            if after <= seq and not reached.done():
-                reached.set_result(None)
-        self._waiting = [waiting for waiting in self._waiting if not waiting[1].done() and waiting[0] > seq]
+        reached = bisect.bisect_left(self._waiting, seq + 1, key=lambda waiting: waiting[0])
+        for _, _, future in self._waiting[:reached]:
+            future.set_result(None)
+        del self._waiting[:reached]
 
 
 def _encoded(kept: _Kept) -> Outgoing:

@@ -123,7 +123,10 @@ async def test_deleting_reaches_every_tab(server: Server, user: str) -> None:
 
 
 async def test_the_count_comes_on_connecting(server: Server, user: str) -> None:
-    await server.notify(user, title="while away")
+    # A tab that has it shows that it was numbered: until then it would come to a new tab once more.
+    async with tab(server, user) as earlier:
+        await server.notify(user, title="while away")
+        await earlier.until_count(1)
     async with tab(server, user) as here:
         await here.until_count(1)
         assert here.got("notification:new") == []
