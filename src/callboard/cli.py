@@ -19,6 +19,7 @@ import uvloop
 
 from callboard import __version__, announcement, doctor, server, telemetry
 from callboard import settings as settings_module
+from callboard.auth.keys import SECRET_FILE
 from callboard.auth.tokens import TokenSigner, parse_ttl
 from callboard.clock import SystemClock
 from callboard.errors import CallboardError
@@ -32,6 +33,7 @@ R = TypeVar("R")
 _data_dir = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=lambda _context, _option, value: value if value is not None and str(value) != "." else None,
     help="Where the embedded database and the key are kept (CALLBOARD_DATA_DIR).",
 )
 
@@ -52,7 +54,7 @@ def _one_line(command: Callable[P, R]) -> Callable[P, R]:
 @click.group()
 @click.version_option(__version__, prog_name="callboard")
 def main() -> None:
-    """Live notifications, an activity log and presence for any application."""
+    """Live notifications for any application."""
 
 
 @main.command()
@@ -98,8 +100,12 @@ def token(
     sub: str, name: str | None, roles: tuple[str, ...], teams: tuple[str, ...], ttl: str, data_dir: Path | None
 ) -> None:
     """Print a signed token."""
-    signer = TokenSigner(_settings(data_dir), clock=SystemClock())
-    click.echo(signer.sign(sub, name, roles, teams, ttl=parse_ttl(ttl)))
+    settings = _settings(data_dir)
+    new = settings.jwt_secret is None and not (settings.data_dir / SECRET_FILE).exists()
+    signed = TokenSigner(settings, clock=SystemClock()).sign(sub, name, roles, teams, ttl=parse_ttl(ttl))
+    if new:
+        click.echo(f"made a new key in {settings.data_dir}: only servers on that directory take this token", err=True)
+    click.echo(signed)
 
 
 @main.command()

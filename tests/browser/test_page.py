@@ -87,3 +87,8 @@ async def test_it_fits_light_dark_and_narrow_windows(
     await expect(bell(mira, 3)).to_be_visible()
     await mira.screenshot(path=shots / f"test-{name}.png", full_page=True, animations="disabled")
     assert await mira.evaluate("document.documentElement.scrollWidth") <= width
+
+
+async def test_an_address_that_is_no_proper_text_names_nobody(server: Server, windows: Windows) -> None:
+    page = await windows.open(server, "%")
+    await expect(page.get_by_text("There is no example user “%”.")).to_be_visible()

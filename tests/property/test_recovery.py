@@ -125,7 +125,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(STEPS, st.sampled_from([1, 3, 20_000]), st.randoms(use_true_random=False))
 async def test_every_durable_message_reaches_its_clients_once_and_in_order(
     steps: list[tuple[str, int]], most: int, choices: random.Random

@@ -99,6 +99,21 @@ def test_token_says_what_was_asked(tmp_path: Path) -> None:
     assert (tmp_path / "data").stat().st_mode & 0o077 in (0, 0o011)
 
 
+def test_token_says_when_it_made_the_key_that_signs_it() -> None:
+    first, second = run("token", "--sub", "u1"), run("token", "--sub", "u1")
+    assert "made a new key" in first.stderr
+    assert second.stderr == ""
+
+
+def test_an_empty_data_directory_counts_as_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert run("token", "--sub", "u1", "--data-dir", "").exit_code == 0
+    assert list(elsewhere.iterdir()) == []
+    assert (tmp_path / "data" / "jwt-secret").exists()
+
+
 def test_token_lives_as_long_as_asked() -> None:
     claims = jwt.decode(run("token", "--sub", "u1", "--ttl", "15m").stdout.strip(), options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 15 * 60

@@ -90,7 +90,7 @@ def invalid(problem: msgspec.ValidationError) -> Invalid:
         path = f"{path}.{named[1]}" if path else named[1]
         kind = "is missing" if text.startswith("Object missing") else "is not a known field"
         return Invalid(f"{path} {kind}", field=path)
-    said = _sentence(text[: at.start()] if at else text)
+    said = _plain(_sentence(text[: at.start()] if at else text))
     return Invalid(f"{path or 'the body'}: {said}", field=path or None)
 
 
@@ -150,7 +150,25 @@ def _malformed(problem: Exception) -> Malformed:
 
 
 def _sentence(text: str) -> str:
-    return (text[:1].lower() + text[1:]).replace("`", "")
+    first = text[:1] if text[:4].isupper() else text[:1].lower()
+    return (first + text[1:]).replace("`", "")
+
+
+def _plain(text: str) -> str:
+    """msgspec's words in those of the documentation."""
+    for theirs, ours in _WORDS:
+        text = re.sub(theirs, ours, text)
+    return text
+
+
+_WORDS = (
+    (r"expected str of length >= (\d+)", r"give at least \1 character"),
+    (r"expected str of length <= (\d+)", r"give at most \1 characters"),
+    (r"expected array of length >= (\d+)", r"give at least \1"),
+    (r"expected array of length <= (\d+)", r"give at most \1"),
+    (r"expected str matching regex '\^?(.*?)\$?(\(\?!.*\))?'", r"it must match \1"),
+    (r"expected str, got", "expected text, got"),
+)
 
 
 def _too_large(limit: int) -> TooLarge:

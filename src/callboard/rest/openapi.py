@@ -42,7 +42,7 @@ def document(endpoints: Sequence[Endpoint], public: Sequence[Endpoint], *, prefi
             "info": {
                 "title": "Callboard",
                 "version": version,
-                "description": "Live notifications, an activity log and presence over one log with one "
+                "description": "Live notifications over one log with one "
                 "cursor. The same facts arrive live over Socket.IO at /socket.io/.",
             },
             "paths": paths,

@@ -99,11 +99,17 @@ class EmbeddedPostgres:
         if self._users is None:
             return
         started = self._clock.monotonic()
-        async with self._deciding():
-            os.close(self._users)
-            self._users = None
-            last = await self._shut_down() if self._alone() else False
-        self._forget()
+        users, self._users = self._users, None
+        try:
+            async with self._deciding():
+                os.close(users)
+                last = await self._shut_down() if self._alone() else False
+        except OSError as error:
+            with contextlib.suppress(OSError):  # closed already, if the shutdown failed
+                os.close(users)
+            raise StartError(f"cannot tell who uses {self._data_dir}, so PostgreSQL was not stopped: {error}") from None
+        finally:
+            self._forget()
         if last:
             log.info("database.embedded_stopped", seconds=round(self._clock.monotonic() - started, 3))
 

@@ -113,6 +113,19 @@ async def test_starts_stops_and_starts_again_with_its_data(data_dir: Path) -> No
     assert (modes(data_dir.parent), modes(wheel())) == before
 
 
+async def test_a_directory_that_was_deleted_meanwhile_ends_in_one_clear_error(data_dir: Path) -> None:
+    server = EmbeddedPostgres(data_dir, settings=FAST)
+    await server.start()
+    pid = postmaster(data_dir)
+    shutil.rmtree(data_dir)
+    try:
+        with pytest.raises(StartError, match="was not stopped"):
+            await server.stop()
+        await server.stop()
+    finally:
+        os.kill(pid, signal.SIGQUIT)
+
+
 async def test_is_private_and_sensible(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir)
     dsn = await server.start()

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from callboard.app import NAMESPACES
 from callboard.errors import Invalid
 from callboard.store.database import Database
 from callboard.store.outbox import HEAD, MOVE, TAIL, Outbox, logged
+from callboard.wire.socketio import RESERVED_EVENTS
 
 GOOD: dict[str, Any] = {
     "namespace": "/feed",
@@ -65,6 +67,7 @@ async def test_committed_wakes(database: Database) -> None:
     [
         ("name", ""),
         ("name", "n" * 101),
+        *(("name", name) for name in sorted(RESERVED_EVENTS)),
         ("namespace", "feed"),
         ("namespace", "/" + "n" * 100),
         ("rooms", []),
@@ -89,6 +92,14 @@ async def test_wrong_message_is_refused_naming_the_field(database: Database, fie
         )
     assert put.value.field == publish.value.field == field
     assert await database.fetchval("select count(*) from callboard.outbox") == 0
+
+
+async def test_publish_knows_the_namespaces(database: Database) -> None:
+    with pytest.raises(Invalid) as error:
+        await database.execute("select callboard.publish('{user:u1}', 'n', '{}', '/nope')")
+    assert error.value.field == "namespace"
+    for namespace in NAMESPACES:
+        await database.execute("select callboard.publish('{user:u1}', 'n', '{}', $1)", namespace)
 
 
 @pytest.mark.parametrize("payload", ["null", "1", '"text"', "[{}]"])

@@ -144,3 +144,22 @@ async def test_one_part_over_the_bound_is_refused() -> None:
 async def test_a_client_that_leaves_is_malformed() -> None:
     with pytest.raises(Malformed):
         await read_body(feeder(b"x", then={"type": "http.disconnect"}), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"title":""}', "title: give at least 1 character"),
+        (b'{"title":"123456"}', "title: give at most 5 characters"),
+        (b'{"title":5}', "title: expected text, got int"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(body: bytes, message: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        decode(body, DECODER)
+    assert refused.value.message == message
+
+
+def test_json_keeps_its_capitals() -> None:
+    with pytest.raises(Malformed, match="JSON is malformed"):
+        decode(b'{"title":}', DECODER)

@@ -70,7 +70,7 @@ export class CbConsole extends LitElement {
   private readonly enter = (): void => {
     if (this.config === null) return;
     this.leave();
-    const id = decodeURIComponent(location.hash.slice(1));
+    const id = decoded(location.hash.slice(1));
     if (this.config.demo) {
       const person = this.people.find((one) => one.id === id) ?? null;
       this.problem = person === null && id !== "" ? `There is no example user “${id}”.` : "";
@@ -267,3 +267,12 @@ export class CbConsole extends LitElement {
 }
 
 customElements.define("cb-console", CbConsole);
+
+/** The text that a hash stands for; as it is where it is no proper escape. */
+function decoded(hash: string): string {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return hash;
+  }
+}

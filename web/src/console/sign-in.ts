@@ -131,7 +131,7 @@ export class CbSignIn extends LitElement {
   private tokenForm(): unknown {
     return html`
       <h2>Sign in</h2>
-      <p>Paste a token. On the server, <code>callboard token --sub u1</code> prints one.</p>
+      <p>Paste a token. On the server, <code>callboard token --sub u1 --data-dir …</code> (its data directory) prints one.</p>
       <form @submit=${this.submit}>
         <label for="token">Token</label>
         <textarea id="token" required autocomplete="off" spellcheck="false"></textarea>

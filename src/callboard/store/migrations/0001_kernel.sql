@@ -130,6 +130,10 @@ begin
   if coalesce(length(name), 0) not between 1 and 100 then
     raise exception 'name must have 1 to 100 characters' using errcode = 'CB422', column = 'name';
   end if;
+  -- Socket.IO's clients take a message with one of these names for a broken server, and hang up.
+  if name in ('connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener') then
+    raise exception 'name is reserved by Socket.IO' using errcode = 'CB422', column = 'name';
+  end if;
   if namespace is null or namespace !~ '^/' or length(namespace) > 100 then
     raise exception 'namespace must begin with / and have at most 100 characters'
       using errcode = 'CB422', column = 'namespace';
@@ -166,6 +170,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if namespace not in ('/feed', '/jobs', '/episodes', '/admin') then
+    raise exception 'there is no namespace %', namespace using errcode = 'CB422', column = 'namespace';
+  end if;
   perform callboard.enqueue_text(rooms, name, payload::text, namespace);
   perform pg_notify('callboard_outbox', '');
 end
