@@ -12,6 +12,7 @@ from typing import Any
 
 from callboard import __version__, reactions, telemetry, web_files
 from callboard.auth.principal import Principal
+from callboard.auth.revocations import Revocations
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
@@ -35,6 +36,7 @@ from callboard.sockets.service import SocketService
 from callboard.sockets.statistics import StatisticsReader
 from callboard.sockets.watch import Watch
 from callboard.status import SOCKET_PATH, Status
+from callboard.store import revocations
 from callboard.store.database import Database
 from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
@@ -43,6 +45,13 @@ from callboard.transports.cors import Cors
 from callboard.transports.handshake import Policy
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
+
+# Ending, in seconds: for what is committed and not delivered yet; for all connections, of which not many come back
+# in one second as long as that goes.
+FLUSH_TIME = 2.0
+MAX_DRAIN_TIME = 5.0
+DRAINED_PER_SECOND = 100
+CLOSE_TIME = 2.0
 
 NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
 
@@ -74,7 +83,8 @@ class Callboard:
         """Read the keys. Raises SettingsError or StartError if they cannot be used."""
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.tokens = verifier(settings, clock=self.clock)
+        self.revocations = Revocations()
+        self.tokens = verifier(settings, clock=self.clock, revocations=self.revocations)
         self.node = self._make_node()
         self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
@@ -85,15 +95,19 @@ class Callboard:
         """Open the pool, wire everything, start the relay. The database is migrated already. Raises StartError."""
         settings, clock = self.settings, self.clock
         self.database = self._opened = await Database.open(dsn)
+        # Here, so that no request comes before it; and again by the relay, so that nothing is missed in between.
+        self.revocations.add_all(await revocations.load(self.database))
         broker = MemoryBroker(self.node.deliver)
         self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
         deliver = reactions.deliver_logged(self.node, self.unread, clock)
+        deliver = reactions.revoke_logged(self.node, self.revocations, deliver)
         self.relay = Relay(
             dsn,
             deliver,
             clock=clock,
             recovery_window_hours=settings.recovery_window_hours,
             on_back=lambda seconds: self.alerts.database_back(seconds),
+            begin=self._load_revocations,
         )
         log = MessageLog(self.database)
         recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
@@ -121,6 +135,20 @@ class Callboard:
         self._own("watch", watch.run())
         return statistics
 
+    async def drain(self) -> None:
+        """Admit nobody any more, deliver what is committed, then end connections one after another.
+
+        Bounded, and may be cancelled: `stop` ends what is left.
+        """
+        self.node.engine.stopping = True
+        try:
+            async with asyncio.timeout(FLUSH_TIME):
+                await self.relay.flush()
+        except TimeoutError:
+            telemetry.log.warning("server.unflushed", seconds=FLUSH_TIME)
+        longest = min(MAX_DRAIN_TIME, self.settings.reconnection_max_delay_ms / 1000)
+        await self.node.drain(min(longest, len(self.node.engine.connections) / DRAINED_PER_SECOND))
+
     async def stop(self) -> None:
         """End connections, then tasks, then the pool: whatever `start` came to."""
         await self.node.stop()
@@ -128,8 +156,16 @@ class Callboard:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._opened is not None:
-            await self._opened.close()
+            await self._opened.close(timeout=CLOSE_TIME)
         await self.tokens.aclose()
+
+    async def _load_revocations(self, connection: Any) -> None:
+        self.revocations.add_all(revocations.known(await connection.fetch(revocations.LOAD)))
+
+    def _trouble(self) -> str | None:
+        if self.node.engine.stopping:
+            return "the server is stopping"
+        return None if self.relay.ready else "the relay is not in contact with the message log"
 
     def _make_node(self) -> Node:
         options = EngineOptions(max_connections=self.settings.max_socket_connections)
@@ -144,7 +180,7 @@ class Callboard:
         status = Status(
             settings,
             self.database,
-            lambda: self.relay.ready,
+            self._trouble,
             demo=self._demo is not None,
             collectors=[telemetry.NodeCollector(statistics.samples)],
         )
@@ -164,11 +200,12 @@ class Callboard:
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(_report)
+        task.add_done_callback(report)
         self._tasks.append(task)
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def report(task: asyncio.Task[None]) -> None:
+    """Log what a task ended with, if that was a defect. A done callback."""
     if not task.cancelled() and (error := task.exception()) is not None:
         telemetry.log.error("task.failed", task=task.get_name(), reason=repr(error), exc_info=error)
 

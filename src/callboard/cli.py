@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,6 +25,8 @@ from callboard.auth.tokens import TokenSigner, parse_ttl
 from callboard.clock import SystemClock
 from callboard.errors import CallboardError
 from callboard.settings import Settings
+from callboard.store import revocations
+from callboard.store.database import Database
 from callboard.store.migrate import migrate as apply_migrations
 from callboard.store.migrate import pending as pending_migrations
 
@@ -109,6 +112,16 @@ def token(
 
 
 @main.command()
+@click.option("--user", required=True, help="The user's id.")
+@_data_dir
+@_one_line
+def revoke(user: str, data_dir: Path | None) -> None:
+    """Refuse the tokens a user was issued before now, and close the user's connections, on every node."""
+    moment = asyncio.run(_revoke(_settings(data_dir), user))
+    click.echo(f"revoked: tokens issued to {user} before {moment:%Y-%m-%dT%H:%M:%S}Z are refused")
+
+
+@main.command()
 @click.option("--to", "recipients", required=True, multiple=True, help="A user's id. Repeatable.")
 @click.option("--type", "kind", required=True, help="What kind, such as episode:updated.")
 @click.option("--title", required=True, help="The line people read first.")
@@ -164,6 +177,17 @@ async def _migrate(settings: Settings, check: bool) -> list[str]:
     async with server.database(settings) as dsn:
         found = await (pending_migrations(dsn) if check else apply_migrations(dsn))
     return [migration.name for migration in found]
+
+
+async def _revoke(settings: Settings, user: str) -> datetime:
+    async with server.database(settings) as dsn:
+        if await pending_migrations(dsn):
+            raise CallboardError("the database is not up to date: run 'callboard migrate' first")
+        database = await Database.open(dsn, min_size=1, max_size=1)
+        try:
+            return await revocations.revoke(database, user)
+        finally:
+            await database.close()
 
 
 def _no_json(name: str) -> None:

@@ -17,6 +17,7 @@ from callboard.auth.principal import Principal
 from callboard.clock import SystemClock
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
+from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace
 from callboard.realtime.node import Node
 from callboard.transports.asgi import AsgiWebSocket
@@ -30,7 +31,10 @@ from callboard.wire import socketio
 from callboard.wire.engineio import BinaryMessage, Outgoing
 from callboard.wire.socketio import PacketType
 
-OPTIONS = EngineOptions(ping_interval=0.3, ping_timeout=0.2, max_payload=1_000_000, max_connections=10_000)
+OPTIONS = EngineOptions(
+    ping_interval=0.3, ping_timeout=0.2, max_payload=1_000_000, max_connections=10_000, max_unaccepted=10_000
+)
+LIMITS = ClientLimits(connect_timeout=1.0, max_connections_per_user=10_000, messages_per_second=10_000, burst=10_000)
 
 
 class Echo:
@@ -106,7 +110,7 @@ def create_app(engines: dict[str, Engine]) -> Any:
 async def serve(port: int, transport: str) -> None:
     """Serve until interrupted; print one line when ready."""
     clock = SystemClock()
-    node = Node(Anyone(), clock, OPTIONS, connect_timeout=1.0)
+    node = Node(Anyone(), clock, OPTIONS, LIMITS)
     node.add(EchoNamespace("/"))
     node.add(EchoNamespace("/custom"))
     engines = {"/engine.io/": Engine(OPTIONS, clock, Echo), "/socket.io/": node.engine}

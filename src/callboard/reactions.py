@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+import msgspec
+
 from callboard import telemetry
+from callboard.auth.revocations import Revocations
 from callboard.clock import Clock
 from callboard.notifications.service import UnreadCounts
 from callboard.realtime.broker import Envelope
+from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
 from callboard.realtime.node import Node
 from callboard.store.message_log import MessageLog
 from callboard.store.outbox import LoggedMessage
+from callboard.store.revocations import CONTROL, REVOKED, Revoked
 
 FEED = "/feed"
 _USER_ROOM = "user:"
@@ -67,6 +72,25 @@ def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[
                 unread.mark(room.removeprefix(_USER_ROOM))
 
     return deliver
+
+
+def revoke_logged(
+    node: Node, revocations: Revocations, deliver: Callable[[LoggedMessage], None]
+) -> Callable[[LoggedMessage], None]:
+    """A revocation that comes by the log refuses the user's tokens here and closes the user's connections.
+
+    Every message goes on to `deliver`, since recovery counts them; no client can be in the namespace of this one.
+    """
+
+    def react(message: LoggedMessage) -> None:
+        deliver(message)
+        if message.namespace == CONTROL and message.name == REVOKED:
+            revoked = msgspec.json.decode(message.payload, type=Revoked)
+            revocations.add(revoked.user_id, revoked.not_before)
+            closed = node.disconnect_user(revoked.user_id, Reason.REVOKED)
+            telemetry.log.info("user.revoked", user=revoked.user_id, connections=closed)
+
+    return react
 
 
 def connect(node: Node, unread: UnreadCounts) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from callboard.store.database import (
     SESSION_SETTINGS,
     reason_of,
 )
-from callboard.store.outbox import BATCH, HEAD, MOVE, TAIL, LoggedMessage, logged
+from callboard.store.outbox import BATCH, HEAD, LAST, MOVE, MOVED, TAIL, LoggedMessage, logged
 from callboard.telemetry import RELAYED, log
 
 POLL = 1.0
@@ -62,6 +62,9 @@ class Relay:
     `deliver` is called on the event loop with each message after its commit, in order of seq, never twice
     with the same one. It must not block. If it raises, that is logged and the next message follows. `on_back` is
     called, with the seconds it was away, when a lost database answers again.
+
+    `begin` is awaited with the relay's connection each time that it takes a position without what came before it:
+    what it reads there, together with all that is delivered afterwards, has no gap.
     """
 
     def __init__(
@@ -72,10 +75,12 @@ class Relay:
         clock: Clock,
         recovery_window_hours: int = 72,
         on_back: Callable[[float], None] = lambda seconds_away: None,
+        begin: Callable[[Any], Awaitable[None]] | None = None,
     ) -> None:
         self._dsn = dsn
         self._deliver = deliver
         self._clock = clock
+        self._begin = begin
         self._window = recovery_window_hours
         self._on_back = on_back
         self._event = asyncio.Event()
@@ -86,6 +91,9 @@ class Relay:
         self._leading = False
         self._epoch: str | None = None
         self._seq = 0
+        self._flushes: list[asyncio.Future[None]] = []
+        self._flushing: list[asyncio.Future[None]] = []
+        self._flush_to: int | None = None
         self._next_lock = 0.0
         self._next_upkeep = 0.0
         self._lost_at: float | None = None
@@ -123,6 +131,14 @@ class Relay:
         """A transaction of this process with messages has committed. Cheap; many calls make one look."""
         self._committed_here = True
         self._event.set()
+
+    async def flush(self) -> None:
+        """Wait until all that was committed before the call was delivered here; while the database is away, for
+        ever."""
+        done = asyncio.get_running_loop().create_future()
+        self._flushes.append(done)
+        self.wake()
+        await done
 
     async def run(self) -> None:
         """Relay until cancelled. Starts at the log's head, and after a lost connection where it was."""
@@ -162,8 +178,11 @@ class Relay:
             log.warning("relay.repositioned", reason=reason, position=f"{head['epoch']}.{head['seq']}")
             self._epoch = None
         if self._epoch is None:
+            if self._begin is not None:
+                await self._begin(connection)
             self._epoch, self._seq = head["epoch"], head["seq"]
         self._next_lock = self._next_upkeep = 0.0
+        self._flushes, self._flushing, self._flush_to = self._flushing + self._flushes, [], None
 
     async def _work(self, connection: Any) -> None:
         while True:
@@ -172,7 +191,9 @@ class Relay:
             if not self._leading:
                 await self._try_to_lead(connection)
             if self._leading:
+                self._begin_flush(None)
                 await self._lead(connection)
+                self._end_flush()
             else:
                 await self._follow(connection)
             self._complete_at = looked_at
@@ -235,7 +256,27 @@ class Relay:
         if self._committed_here:
             self._committed_here = False
             await connection.execute("select pg_notify($1, '')", OUTBOX_CHANNEL)
+        if self._flushes and not self._flushing:
+            flushes = len(self._flushes)
+            self._begin_flush(await connection.fetchval(LAST), flushes)
+        moved = self._flush_to is not None and await connection.fetchval(MOVED, self._flush_to)
         await self._tail(connection)
+        if moved:
+            self._end_flush()
+
+    def _begin_flush(self, to: int | None, count: int | None = None) -> None:
+        """Who called `flush` before this look is answered by `_end_flush`. `to`: the outbox's last id then."""
+        self._flushing += self._flushes[:count]
+        del self._flushes[:count]
+        self._flush_to = to
+
+    def _end_flush(self) -> None:
+        flushed, self._flushing, self._flush_to = self._flushing, [], None
+        for done in flushed:
+            if not done.done():
+                done.set_result(None)
+        if self._flushes:
+            self._event.set()
 
     async def _tail(self, connection: Any) -> None:
         while True:

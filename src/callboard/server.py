@@ -20,13 +20,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
 
 from callboard import __version__
 from callboard.announcement import announced
-from callboard.app import Callboard
+from callboard.app import Callboard, report
 from callboard.clock import SystemClock
 from callboard.errors import SettingsError, StartError
 from callboard.settings import Settings
@@ -39,9 +40,11 @@ from callboard.transports.http import HttpProtocol
 
 KEEP_ALIVE = 75
 BACKLOG = 2048
-# Seconds for requests under way, and for all of uvicorn with a host application's lifespan.
-GRACE = 5
-END_TIMEOUT = 10.0
+# Seconds for requests under way, and for all of uvicorn with a host application's lifespan; for our PostgreSQL to stop
+# in order. With the node's own (app.py), everything ends within 30 s.
+GRACE = 4
+END_TIMEOUT = 7.0
+POSTGRES_TIME = 8.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -85,7 +88,7 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         await _reach(settings.database_url)
         yield settings.database_url
         return
-    embedded = EmbeddedPostgres(settings.data_dir)
+    embedded = EmbeddedPostgres(settings.data_dir, stop_timeout=POSTGRES_TIME)
     dsn = await embedded.start()
     try:
         yield dsn
@@ -142,7 +145,7 @@ async def _run(callboard: Callboard, listener: socket.socket, options: ServeOpti
         finally:
             stopping.cancel()
             ready.cancel()
-            await _end(callboard, server, running)
+            await _end(callboard, server, running, stop)
 
 
 async def _until_ready(callboard: Callboard, server: _Uvicorn) -> None:
@@ -168,20 +171,35 @@ def _say_started(callboard: Callboard, url: str) -> None:
     log.info("server.started", url=url, version=__version__, database=where, data_dir=str(settings.data_dir))
 
 
-async def _end(callboard: Callboard, server: _Uvicorn, running: asyncio.Future[None]) -> None:
-    """Close every connection, then the port. Raises what uvicorn ended with."""
+async def _end(callboard: Callboard, server: _Uvicorn, running: asyncio.Future[None], stop: _Stop) -> None:
+    """Close every connection, then the port; at once after a second signal. Raises what uvicorn ended with."""
     log.info("server.stopping", connections=len(callboard.node.engine.connections))
-    # Held polls and WebSockets end first: uvicorn waits for the one and does not know the other.
-    await callboard.node.stop()
-    server.should_exit = True
-    if not server.up.is_set():
-        running.cancel()
-    done, _ = await asyncio.wait({running}, timeout=END_TIMEOUT)
-    if not done:
-        running.cancel()
-        await asyncio.wait({running})
-    if not running.cancelled():
+    hurried = asyncio.ensure_future(stop.again.wait())
+    try:
+        # Held polls and WebSockets end first: uvicorn waits for the one and does not know the other.
+        drain = asyncio.create_task(callboard.drain(), name="drain")
+        drain.add_done_callback(report)
+        await _until_done(drain, hurried, None)
+        await callboard.node.stop()
+        server.should_exit = True
+        if not server.up.is_set():
+            running.cancel()
+        await _until_done(running, hurried, END_TIMEOUT)
+    finally:
+        hurried.cancel()
+        # uvicorn answers a request that is cancelled with an error, and waits for its client to take it.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+    if running.done() and not running.cancelled():
         running.result()
+
+
+async def _until_done(work: asyncio.Future[None], hurried: asyncio.Future[Any], timeout: float | None) -> None:
+    """Wait for `work`; cancel it when time is up or a second signal has come."""
+    await asyncio.wait({work, hurried}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work}, timeout=1.0)
 
 
 def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
@@ -228,16 +246,23 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 class _Stop:
-    """SIGTERM and SIGINT set `event`, and cancel the task that is `starting`: a start may wait long for a lock."""
+    """SIGTERM and SIGINT set `event`, and cancel the task that is `starting`: a start may wait long for a lock.
+
+    A second one sets `again`: nothing is waited for any more.
+    """
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
+        self.again = asyncio.Event()
         self.starting = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
 
     def _ask(self) -> None:
+        if self.event.is_set() and not self.again.is_set():
+            self.again.set()
+            log.info("server.hurried")
         self.event.set()
         starting, self.starting = self.starting, None
         if starting is not None:

@@ -43,13 +43,13 @@ class PageConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status:
-    """`relay_ready` tells whether committed messages reach this node. `collectors`: of metrics that are the node's."""
+    """`trouble` says why this node should get no new clients, if so. `collectors`: of metrics that are the node's."""
 
     def __init__(
         self,
         settings: Settings,
         database: Database,
-        relay_ready: Callable[[], bool],
+        trouble: Callable[[], str | None],
         *,
         demo: bool,
         collectors: Sequence[Collector] = (),
@@ -59,7 +59,7 @@ class Status:
         for collector in collectors:
             self._registry.register(collector)
         self._database = database
-        self._relay_ready = relay_ready
+        self._trouble = trouble
         self._config = msgspec.json.encode(
             PageConfig(
                 version=__version__,
@@ -90,8 +90,8 @@ class Status:
             await self._database.fetchval("select 1")
         except CallboardError as error:
             raise Unavailable(f"the database does not answer: {error.message}") from None
-        if not self._relay_ready():
-            raise Unavailable("the relay is not in contact with the message log")
+        if (trouble := self._trouble()) is not None:
+            raise Unavailable(trouble)
         return msgspec.json.encode(Health("ok"))
 
     async def _page_config(self, call: Call) -> bytes:

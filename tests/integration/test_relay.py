@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -334,6 +335,27 @@ async def test_another_log_is_noticed_and_followed_from_its_head(
     assert inbox.messages[1].position == await database.fetchval("select callboard.position()")
     (line,) = [line for line in lines if line["event"] == "relay.repositioned"]
     assert line["reason"] == reason
+
+
+async def test_what_is_read_at_the_begin_and_what_is_delivered_have_no_gap(dsn: str, database: Database) -> None:
+    inbox, begun = Inbox(), list[str]()
+
+    async def begin(connection: Any) -> None:
+        begun.append(await connection.fetchval("select callboard.position()"))
+        # Committed after the position was taken, so it is delivered.
+        await publish(database, f"during {len(begun)}")
+
+    with capture_logs() as lines:
+        async with relaying_with(Relay(dsn, inbox, clock=SystemClock(), begin=begin)):
+            await inbox.holds(1)
+            async with database.transaction() as queries:
+                await queries.execute("update callboard.log_head set epoch = 'restored'")
+                await queries.fetchval(LEADER)
+            await until(lambda: _logged(lines, "relay.repositioned"))
+            await inbox.holds(2)
+    assert len(begun) == 2
+    assert begun[1].startswith("restored.")
+    assert inbox.names == ["during 1", "during 2"]
 
 
 async def test_relay_never_writes_with_synchronous_commit_off(dsn: str, database: Database) -> None:

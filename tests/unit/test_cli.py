@@ -76,7 +76,7 @@ def test_version() -> None:
 
 
 def test_every_command_takes_a_data_directory() -> None:
-    assert set(cli.main.commands) == {"serve", "migrate", "token", "notify", "doctor"}
+    assert set(cli.main.commands) == {"serve", "migrate", "token", "revoke", "notify", "doctor"}
     for command in cli.main.commands.values():
         assert "--data-dir" in {name for parameter in command.params for name in parameter.opts}
 

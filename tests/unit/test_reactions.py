@@ -6,13 +6,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 from tests.clock import TurnedClock
 
 from callboard import reactions
 from callboard.auth.principal import Principal
+from callboard.auth.revocations import Revocations
 from callboard.realtime.broker import Envelope
+from callboard.realtime.connection import Reason
 from callboard.store.outbox import LoggedMessage
 
 NOW = TurnedClock().now()
@@ -164,3 +168,27 @@ async def test_recovery_reads_the_log_in_envelopes() -> None:
     log.reaches = False
     assert await recovery_log.missed("/feed", ["user:u1"], **bounds) is None
     assert log.asked[:2] == [("/feed", ["user:u1"], bounds), ({"until": 9, "limit": 5, "most_bytes": 7},)]
+
+
+def test_a_revocation_that_comes_by_the_log_is_known_and_closes_the_users_connections() -> None:
+    closed: list[tuple[str, Reason]] = []
+
+    class Closing:
+        def disconnect_user(self, user_id: str, reason: Reason) -> int:
+            closed.append((user_id, reason))
+            return 2
+
+    revocations, passed = Revocations(), list[LoggedMessage]()
+    react = reactions.revoke_logged(cast(Any, Closing()), revocations, passed.append)
+    control = msgspec.structs.replace(
+        message("user:revoked"), namespace="/control", payload='{"user_id":"u1","not_before":1772366400.5}'
+    )
+    with capture_logs() as logs:
+        react(control)
+    assert closed == [("u1", Reason.REVOKED)]
+    assert revocations.refuses("u1", 1772366400.0)
+    assert passed == [control]
+    assert [(entry["event"], entry["user"], entry["connections"]) for entry in logs] == [("user.revoked", "u1", 2)]
+    react(msgspec.structs.replace(control, name="something:else"))
+    react(message())
+    assert (len(closed), len(passed)) == (1, 3)

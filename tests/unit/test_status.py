@@ -36,8 +36,10 @@ class Database:
         return 1
 
 
-async def ask(path: str, *, error: Exception | None = None, relay: bool = True, demo: bool = False) -> httpx.Response:
-    status = Status(SETTINGS, cast(Any, Database(error)), lambda: relay, demo=demo)
+async def ask(
+    path: str, *, error: Exception | None = None, trouble: str | None = None, demo: bool = False
+) -> httpx.Response:
+    status = Status(SETTINGS, cast(Any, Database(error)), lambda: trouble, demo=demo)
     api: Any = create_api([], verifier(SETTINGS, clock=SystemClock()), public=status.endpoints())
     transport = httpx.ASGITransport(app=api)
     async with httpx.AsyncClient(transport=transport, base_url="http://callboard.test") as client:
@@ -58,13 +60,15 @@ async def test_not_ready_without_the_database(error: Exception) -> None:
 
 
 async def test_not_ready_without_the_relay() -> None:
-    answer = await ask("/readyz", relay=False)
+    answer = await ask("/readyz", trouble="the relay is not in contact with the message log")
     assert answer.status_code == 503
     assert "relay" in answer.json()["detail"]
 
 
 async def test_the_process_is_healthy_whatever_the_database_does() -> None:
-    answer = await ask("/healthz", error=Unavailable("it is away"), relay=False)
+    answer = await ask(
+        "/healthz", error=Unavailable("it is away"), trouble="the relay is not in contact with the message log"
+    )
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
@@ -92,7 +96,7 @@ async def test_metrics_of_the_node_are_read_when_somebody_asks() -> None:
         readings += 1
         return {family.name: [] for family in NODE_FAMILIES} | {"callboard_users": [((), readings)]}
 
-    status = Status(SETTINGS, cast(Any, Database()), lambda: True, demo=False, collectors=[NodeCollector(read)])
+    status = Status(SETTINGS, cast(Any, Database()), lambda: None, demo=False, collectors=[NodeCollector(read)])
     api: Any = create_api([], verifier(SETTINGS, clock=SystemClock()), public=status.endpoints())
     assert readings == 0
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://callboard.test") as client:

@@ -20,6 +20,7 @@ import jwt
 from callboard.auth.jwks import JwksKeys
 from callboard.auth.keys import Keys, StaticKeys, pinned, public_key, secret_key
 from callboard.auth.principal import Principal, numeric_date, principal_from_claims
+from callboard.auth.revocations import Revocations
 from callboard.clock import Clock
 from callboard.errors import Invalid, SettingsError, Unauthenticated
 from callboard.settings import Settings
@@ -38,17 +39,28 @@ _AGAIN = "sign in again for a new one"
 class _Checked(NamedTuple):
     principal: Principal
     expires: float
+    issued: float | None
 
 
 class TokenVerifier:
     """Turns tokens into principals.
 
     The 10,000 tokens used last are remembered by their SHA-256 until they expire or the issuer's keys change,
-    since a check costs thirty times as much as a look-up. Refusals are not remembered.
+    since a check costs thirty times as much as a look-up. Refusals are not remembered. Expiry and revocation are
+    asked on each use.
     """
 
-    def __init__(self, keys: Keys, *, settings: Settings, clock: Clock, cache_entries: int = CACHE_ENTRIES) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        settings: Settings,
+        clock: Clock,
+        revocations: Revocations | None = None,
+        cache_entries: int = CACHE_ENTRIES,
+    ) -> None:
         self._keys = keys
+        self._revocations = revocations or Revocations()
         self._algorithms = settings.jwt_algorithms
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
@@ -77,6 +89,9 @@ class TokenVerifier:
         if self._clock.now().timestamp() >= checked.expires:
             self._checked.pop(digest, None)
             raise Unauthenticated(f"The token has expired: {_AGAIN}", code="token_expired")
+        if self._revocations.refuses(checked.principal.id, checked.issued):
+            self._checked.pop(digest, None)
+            raise Unauthenticated(f"The token was revoked: {_AGAIN}", code="token_invalid")
         return checked.principal
 
     async def aclose(self) -> None:
@@ -96,7 +111,7 @@ class TokenVerifier:
             self._checked.popitem(last=False)
 
     async def _check(self, raw: bytes) -> _Checked:
-        """All but the expiry, which is asked on each use."""
+        """All but expiry and revocation."""
         header = self._header(raw)
         algorithm = pinned(self._algorithms, header.get("alg"))
         if algorithm is None:
@@ -127,13 +142,14 @@ class TokenVerifier:
             for claim in ("nbf", "iat"):
                 if claim in claims and numeric_date(claims[claim], claim) > latest:
                     raise _invalid(f"its claim {claim} lies in the future; compare the clocks")
+            issued = numeric_date(claims["iat"], "iat") if "iat" in claims else None
         except Invalid as problem:
             raise _invalid(problem.message) from None
         if self._issuer is not None and claims.get("iss") != self._issuer:
             raise _invalid("it comes from another issuer (iss)")
         if self._audience is not None and not _addressed(claims.get("aud"), self._audience):
             raise _invalid("it is meant for another audience (aud)")
-        return _Checked(principal, expires)
+        return _Checked(principal, expires, issued)
 
 
 class TokenSigner:
@@ -180,10 +196,17 @@ class TokenSigner:
         return token
 
 
-def verifier(settings: Settings, *, clock: Clock, client: httpx.AsyncClient | None = None) -> TokenVerifier:
+def verifier(
+    settings: Settings,
+    *,
+    clock: Clock,
+    client: httpx.AsyncClient | None = None,
+    revocations: Revocations | None = None,
+) -> TokenVerifier:
     """The verifier that `settings` describe. Reads or makes the key now, and fetches nothing.
 
-    `client` is for the JWK Set only. Raises SettingsError or StartError when the key cannot be used.
+    `client` is for the JWK Set only. `revocations` is shared with whoever fills it. Raises SettingsError or
+    StartError when the key cannot be used.
     """
     keys: Keys
     if settings.jwt_jwks_url is not None:
@@ -192,7 +215,7 @@ def verifier(settings: Settings, *, clock: Clock, client: httpx.AsyncClient | No
         keys = StaticKeys(public_key(settings))
     else:
         keys = StaticKeys(secret_key(settings))
-    return TokenVerifier(keys, settings=settings, clock=clock)
+    return TokenVerifier(keys, settings=settings, clock=clock, revocations=revocations)
 
 
 def bearer_token(authorization: str | None) -> str | None:

@@ -1,16 +1,19 @@
 """The Socket.IO side of one connection.
 
-Owns: which namespaces a client is in, the connect step, and the order of its messages: they are handled one
-after another. Never: the transport, or rooms that a slice decides on.
+Owns: which namespaces a client is in and for how long, the connect step, the renewal of its token, and the order and
+the rate of its messages: they are handled one after another. Never: the transport, or rooms that a slice decides on.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from callboard import ids, telemetry
-from callboard.errors import CallboardError, ProtocolError, Unavailable
+from callboard.auth.principal import Principal
+from callboard.errors import CallboardError, Forbidden, ProtocolError, RateLimited, Unavailable
 from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.limits import TokenBucket
 from callboard.realtime.namespace import INTERNAL, Member, Namespace
 from callboard.realtime.recovery import MAX_BYTES, Backlog, Recovery
 from callboard.wire import socketio
@@ -26,24 +29,35 @@ class Client:
 
     __slots__ = (
         "_backlog",
+        "_bucket",
         "_connect_by",
         "_connection",
         "_decoder",
+        "_expires",
         "_greeted",
         "_inbox",
+        "_joining",
         "_members",
         "_node",
         "_received",
+        "_renewed",
         "_replayed",
         "_working",
+        "subscribed",
     )
 
-    def __init__(self, node: Node, connection: Connection, connect_by: float) -> None:
+    def __init__(self, node: Node, connection: Connection) -> None:
+        now = node.engine.clock.monotonic()
         self._node = node
         self._connection = connection
         self._decoder = Decoder(node.options.max_payload)
+        self._bucket = TokenBucket(node.limits.burst, now)
         self._members: dict[str, Member] = {}
-        self._connect_by: float | None = connect_by
+        self._connect_by: float | None = now + node.limits.connect_timeout
+        self._expires: datetime | None = None
+        self._joining: str | None = None
+        self._renewed = False
+        self.subscribed = 0
         self._greeted = False
         self._inbox: list[tuple[Packet, int]] | None = None
         self._received = 0
@@ -62,13 +76,29 @@ class Client:
         elif not self._greeted:
             raise ProtocolError("the first packet must be CONNECT")
         size, self._received = self._received, 0
-        self._queue(packet, size)
+        limits = self._node.limits
+        if self._bucket.take(limits.messages_per_second, limits.burst, self._node.engine.clock.monotonic()):
+            self._queue(packet, size)
+        else:
+            self._slow_down(packet)
+
+    def is_for(self, user_id: str) -> bool:
+        """Whether the client is in a namespace, or about to enter one, as this user."""
+        return self._joining == user_id or any(each.principal.id == user_id for each in self._members.values())
 
     def on_due(self, now: float) -> float | None:
-        """Close a connection that has joined no namespace in time."""
+        """Close a connection that is in no namespace in time, or whose token has expired."""
         if self._connect_by is not None and now >= self._connect_by:
             self._connection.close(Reason.NO_CONNECT)
-        return self._connect_by
+            return None
+        if self._expires is None:
+            return self._connect_by
+        # A token ends by the wall clock, which may be set meanwhile: it is asked each time.
+        left = (self._expires - self._node.engine.clock.now()).total_seconds()
+        if left <= 0:
+            self._connection.close(Reason.EXPIRED)
+            return None
+        return now + left
 
     def on_close(self, reason: Reason) -> None:
         """Leave everything."""
@@ -87,12 +117,41 @@ class Client:
             self._connection.send(socketio.encode_disconnect(name))
         self._connection.close(reason)
 
+    def renew(self, principal: Principal) -> None:
+        """A new token of the same user: its end and its rooms replace the old one's in every namespace.
+
+        What the new roles do not open any more is left once the renewal is acknowledged.
+        """
+        for member in self._members.values():
+            if member.principal.id == principal.id:
+                member.become(principal)
+        self._renewed = True
+        self._note_expiry()
+
+    def _note_expiry(self) -> None:
+        ends = [end for member in self._members.values() if (end := member.principal.expires_at) is not None]
+        self._expires = min(ends, default=None)
+        self._node.engine.reschedule(self._connection)
+
+    def _slow_down(self, packet: Packet) -> None:
+        """Answer a message over the rate without handling it. A client that goes on, or connects, is closed."""
+        if packet.type is PacketType.CONNECT or self._bucket.overdrawn(self._node.limits.burst):
+            self._connection.close(Reason.FLOOD)
+            return
+        if packet.type is PacketType.DISCONNECT:
+            self._queue(packet, 0)
+            return
+        telemetry.REFUSED.labels(RateLimited.code).inc()
+        if packet.type is PacketType.EVENT and packet.id is not None and packet.namespace in self._members:
+            self._connection.send(socketio.encode_args(PacketType.ACK, packet.namespace, [_SLOW_DOWN], packet.id))
+
     def _queue(self, packet: Packet, size: int) -> None:
         if self._inbox is None:
             self._inbox = []
         self._inbox.append((packet, size))
         self._backlog += size
-        if len(self._inbox) > self._node.max_inbox or self._backlog > self._node.max_inbox_bytes:
+        limits = self._node.limits
+        if len(self._inbox) > limits.max_inbox or self._backlog > limits.max_inbox_bytes:
             self._connection.close(Reason.FLOOD)
         elif not self._working:
             self._working = True
@@ -132,6 +191,9 @@ class Client:
         answer = await member.namespace.receive(member, name, args)
         if packet.id is not None and not self._connection.closed:
             self._connection.send(self._ack(member, name, packet.id, answer))
+        if self._renewed:
+            self._renewed = False
+            self._leave_forbidden()
 
     def _ack(self, member: Member, name: str, packet_id: int, answer: list[Any]) -> Outgoing:
         try:
@@ -157,6 +219,7 @@ class Client:
         try:
             principal = await self._node.authenticate(auth)
             namespace.admit(principal)
+            self._joining = principal.id
         except Unavailable as error:
             # It will pass: the stock client comes back when its transport ends, and not after CONNECT_ERROR.
             self._log_refusal(error.code, error.message)
@@ -166,19 +229,31 @@ class Client:
             self._log_refusal(error.code, error.message)
             self._refuse(namespace.name, error.message, {"code": error.code})
             return
-        if self._connection.closed:
+        if self._connection.closed or self._too_many(principal.id):
             return
-        member = Member(self._connection, namespace, ids.session_id(), principal)
+        member = Member(self._connection, namespace, ids.session_id(), principal, self)
         if self._node.recovery is None:
             self._enter(member)
             self._connection.send(socketio.encode_connect(namespace.name, member.sid))
         elif not await self._enter_recovering(member, self._node.recovery, auth):
             return
+        self._joining = None
         namespace.connected(member, auth)
+        self._note_expiry()
+
+    def _too_many(self, user_id: str) -> bool:
+        """Whether this connection is one too many of its user's; then it is closed, which the client retries."""
+        others = self._node.connections_of(user_id) - {self._connection}
+        if len(others) < self._node.limits.max_connections_per_user:
+            return False
+        self._log_refusal("too_many_connections", f"the user {user_id!r} has {len(others)} connections")
+        self._connection.close(Reason.TOO_MANY)
+        return True
 
     def _enter(self, member: Member) -> None:
         self._members[member.namespace.name] = member
         self._connect_by = None
+        self._node.engine.accept(self._connection)
         member.namespace.hub.add(member)
         member.join(*member.namespace.rooms_of(member.principal))
 
@@ -231,6 +306,28 @@ class Client:
 
     def _leave(self, name: str) -> None:
         member = self._members.pop(name, None)
-        if member is not None:
-            member.namespace.hub.discard(member, member.rooms)
-            self._node.left(member)
+        if member is None:
+            return
+        self.subscribed -= len(member.subscriptions)
+        member.namespace.hub.discard(member, member.rooms)
+        self._node.left(member)
+        if self._connection.closed:
+            return
+        if not self._members:
+            # Nobody's connection any more: it has as long as a new one to become somebody's.
+            self._connect_by = self._node.engine.clock.monotonic() + self._node.limits.connect_timeout
+        self._note_expiry()
+
+    def _leave_forbidden(self) -> None:
+        for member in list(self._members.values()):
+            try:
+                member.namespace.admit(member.principal)
+            except Forbidden as error:
+                self._log_refusal(error.code, error.message)
+                self._connection.send(socketio.encode_disconnect(member.namespace.name))
+                self._leave(member.namespace.name)
+
+
+_SLOW_DOWN: dict[str, object] = {
+    "error": {"code": RateLimited.code, "message": "too many messages: wait a second, then go on more slowly"}
+}

@@ -31,6 +31,9 @@ class Reason(StrEnum):
     SLOW = "slow"
     NO_CONNECT = "no namespace in time"
     FLOOD = "too many messages"
+    TOO_MANY = "too many connections"
+    EXPIRED = "token expired"
+    REVOKED = "revoked"
     STOPPING = "server stopping"
     ADMIN = "disconnected by an admin"
     UNAVAILABLE = "unavailable"
@@ -77,6 +80,7 @@ class Connection:
         "_pending",
         "_queued",
         "_standing_by",
+        "accepted",
         "address",
         "paused",
         "receiver",
@@ -90,6 +94,7 @@ class Connection:
         self.session = session
         self.sink = sink
         self.address = address
+        self.accepted = False
         self.slot = -1
         self.paused = False
         self.receiver: Receiver | None = None

@@ -19,15 +19,34 @@ from callboard.realtime.wheel import Wheel
 from callboard.wire.engineio import Handshake, Outgoing, open_packet
 from callboard.wire.session import Session, State
 
+# The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
+_LOGGED = frozenset(
+    {
+        Reason.PING_TIMEOUT,
+        Reason.SLOW,
+        Reason.NO_CONNECT,
+        Reason.FLOOD,
+        Reason.EXPIRED,
+        Reason.REVOKED,
+        Reason.ADMIN,
+    }
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Bounds of an engine. Times in seconds, sizes in bytes."""
+    """Bounds of an engine. Times in seconds, sizes in bytes.
+
+    `max_unsent`: what may wait for a peer that does not read, before it is closed as slow. `max_unsent_volatile`: up
+    to how much of that a volatile message without a key still joins. `max_held`: keys of which the newest volatile
+    message is kept meanwhile. `max_unaccepted`: connections of one address that have not been accepted (`accept`).
+    """
 
     ping_interval: float = 25.0
     ping_timeout: float = 20.0
     max_payload: int = 1_000_000
     max_connections: int = 500
+    max_unaccepted: int = 100
     max_unsent: int = 1 << 20
     max_unsent_volatile: int = 1 << 16
     max_held: int = 256
@@ -47,13 +66,16 @@ class Engine:
         self._receive = receive
         self._wheel = Wheel(clock, min(1.0, options.ping_timeout / 10))
         self._dirty: list[Connection] = []
+        self._unaccepted: dict[str, int] = {}
 
-    def admit(self) -> None:
+    def admit(self, address: str) -> None:
         """Refuse a new session while there is no place for it. Raises Unavailable, which the client retries."""
         if self.stopping:
             raise Unavailable("the server is stopping")
         if len(self.connections) >= self.options.max_connections:
             raise Unavailable("all connections are in use", retry_after=5)
+        if self._unaccepted.get(address, 0) >= self.options.max_unaccepted:
+            raise Unavailable("too many connections of this address have not signed in", retry_after=1)
 
     def open(self, sink: Sink, address: str, *, upgrades: tuple[str, ...] = ()) -> Connection:
         """Make a session on `sink` and queue its OPEN packet. Call `admit` first."""
@@ -69,9 +91,21 @@ class Engine:
         connection.receiver = self._receive(connection)
         self.connections[session.sid] = connection
         self.by_transport[sink.name] += 1
+        self._unaccepted[address] = self._unaccepted.get(address, 0) + 1
         connection.send(self._open_packet(session.sid, upgrades))
         self._wheel.schedule(connection, connection.on_due(now) or session.deadline)
         return connection
+
+    def accept(self, connection: Connection) -> None:
+        """The connection is somebody's: it does not count against its address any more. Twice is as once."""
+        if connection.accepted:
+            return
+        connection.accepted = True
+        left = self._unaccepted[connection.address] - 1
+        if left:
+            self._unaccepted[connection.address] = left
+        else:
+            del self._unaccepted[connection.address]
 
     def queue(self, connection: Connection) -> None:
         """Have `connection.flush` called once, at the end of this turn of the event loop."""
@@ -88,9 +122,13 @@ class Engine:
     def forget(self, connection: Connection, reason: Reason) -> None:
         """The connection has ended."""
         if self.connections.pop(connection.session.sid, None) is not None:
+            self.accept(connection)
             self._wheel.remove(connection)
             self.by_transport[connection.sink.name] -= 1
             telemetry.CLOSED.labels(reason.value).inc()
+            if reason in _LOGGED:
+                transport, address = connection.sink.name, connection.address
+                telemetry.log.info("socket.closed", reason=reason.value, transport=transport, address=address)
 
     def count_transport(self, before: str, after: str) -> None:
         """A connection has changed its transport."""

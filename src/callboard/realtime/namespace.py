@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard import telemetry
 from callboard.auth.principal import Principal
-from callboard.errors import CallboardError, Forbidden, Invalid, NotFound
+from callboard.errors import CallboardError, Conflict, Forbidden, Invalid, NotFound
 from callboard.realtime.hub import Hub
+from callboard.realtime.limits import ClientLimits
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 
@@ -35,6 +36,15 @@ class Outlet(Protocol):
         """Queue a message that may be lost; see Connection."""
 
 
+class Holder(Protocol):
+    """The client that a member belongs to, as the member sees it. `subscribed`: rooms, in all its namespaces."""
+
+    subscribed: int
+
+    def renew(self, principal: Principal) -> None:
+        """Replace the principal of every member of this user's."""
+
+
 class Member:
     """One connection in one namespace.
 
@@ -42,17 +52,32 @@ class Member:
     `number` grows with each that joins, in the whole process.
     """
 
-    __slots__ = ("connected_at", "connection", "namespace", "number", "outlet", "principal", "rooms", "sid")
+    __slots__ = (
+        "connected_at",
+        "connection",
+        "holder",
+        "namespace",
+        "number",
+        "outlet",
+        "principal",
+        "rooms",
+        "sid",
+        "subscriptions",
+    )
 
-    def __init__(self, connection: Connection, namespace: Namespace, sid: str, principal: Principal) -> None:
+    def __init__(
+        self, connection: Connection, namespace: Namespace, sid: str, principal: Principal, holder: Holder
+    ) -> None:
         self.connection = connection
         self.outlet: Outlet = connection
         self.namespace = namespace
         self.sid = sid
         self.principal = principal
+        self.holder = holder
         self.rooms: set[str] = set()
         self.number = next(_NUMBERS)
         self.connected_at = connection.wall_clock()
+        self.subscriptions: frozenset[str] = frozenset()
 
     def emit(self, name: str, payload: bytes) -> None:
         """Send a message to this client alone. `payload` is a JSON object in UTF-8."""
@@ -60,7 +85,7 @@ class Member:
         self.connection.traffic.messages_out += 1
 
     def join(self, *rooms: str) -> None:
-        """Put this client into rooms, unless it has left meanwhile."""
+        """Put this client into rooms that the server gives, unless it has left meanwhile."""
         if self not in self.namespace.hub:
             return
         for room in rooms:
@@ -73,15 +98,45 @@ class Member:
             self.rooms.discard(room)
             self.namespace.hub.leave(self, room)
 
+    def subscribe(self, *rooms: str) -> None:
+        """Put this client into rooms that it asked for; all or none. In a room already: nothing.
+
+        Raises Conflict (`too_many_rooms`) if its connection would then have more than `max_rooms` of them.
+        """
+        if self not in self.namespace.hub:
+            return
+        new = frozenset(rooms) - self.rooms
+        most = self.namespace.max_rooms
+        if self.holder.subscribed + len(new) > most:
+            raise Conflict(f"a connection may subscribe to {most} rooms: leave some first", code="too_many_rooms")
+        self.holder.subscribed += len(new)
+        self.subscriptions |= new
+        self.join(*new)
+
+    def unsubscribe(self, *rooms: str) -> None:
+        """Take this client out of rooms that it had asked for. Not in one: nothing."""
+        old = self.subscriptions.intersection(rooms)
+        self.holder.subscribed -= len(old)
+        self.subscriptions -= old
+        self.leave(*old)
+
+    def become(self, principal: Principal) -> None:
+        """The same user with another token: the rooms that it gives replace those of the last one."""
+        before, after = (set(self.namespace.rooms_of(each)) for each in (self.principal, principal))
+        self.principal = principal
+        self.leave(*before - after - self.subscriptions)
+        self.join(*after - before)
+
 
 Handler = Callable[[Member, dict[str, object]], Awaitable[dict[str, object]]]
 
 
 class Namespace:
-    """See the module. `role` is required of a principal to connect, if given."""
+    """See the module. `role` is required of a principal to connect, if given. The node sets `max_rooms`."""
 
     def __init__(self, name: str, *, role: str | None = None) -> None:
         self.name = name
+        self.max_rooms = ClientLimits.max_rooms
         self.hub: Hub[Member] = Hub()
         self._role = role
         self._handlers: dict[str, Handler] = {}

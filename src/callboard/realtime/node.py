@@ -7,19 +7,27 @@ Never: other nodes (that is the broker and the log), or SQL.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Collection, Coroutine
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
 from callboard.clock import Clock
+from callboard.errors import Forbidden, Invalid
 from callboard.realtime.broker import Envelope
 from callboard.realtime.client import Client
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
+from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace
 from callboard.realtime.recovery import Recovery
 from callboard.wire import socketio
+
+RENEW = "token"
+# Seconds between two turns in which a stopping node ends connections.
+DRAIN_STEP = 0.02
 
 
 class Authenticator(Protocol):
@@ -42,9 +50,7 @@ class Node:
     """See the module. `id` is new with each process.
 
     `recovery`: set it before the first connection to have clients get a pid and recover; without it they do not.
-    `connect_timeout`: seconds for a connection to join its first namespace. `max_inbox`, `max_inbox_bytes`: what may
-    wait of one client's packets while an earlier one is handled; the bytes count the one being handled, and are four
-    times `max_payload` if not given.
+    Every namespace takes the message `token`, by which a client renews its token in place.
     """
 
     def __init__(
@@ -52,19 +58,14 @@ class Node:
         authenticator: Authenticator,
         clock: Clock,
         options: EngineOptions | None = None,
-        *,
-        connect_timeout: float = 10.0,
-        max_inbox: int = 1_000,
-        max_inbox_bytes: int | None = None,
+        limits: ClientLimits | None = None,
     ) -> None:
         self.id = ids.session_id()
         self.options = options or EngineOptions()
+        self.limits = limits or ClientLimits()
         self.engine = Engine(self.options, clock, self._receive)
-        self.max_inbox = max_inbox
-        self.max_inbox_bytes = 4 * self.options.max_payload if max_inbox_bytes is None else max_inbox_bytes
         self.recovery: Recovery | None = None
         self._authenticator = authenticator
-        self._connect_timeout = connect_timeout
         self._namespaces: dict[str, Namespace] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_left: list[Callable[[Member], None]] = []
@@ -72,6 +73,8 @@ class Node:
     def add(self, namespace: Namespace) -> Namespace:
         """Serve a namespace."""
         self._namespaces[namespace.name] = namespace
+        namespace.max_rooms = self.limits.max_rooms
+        namespace.on(RENEW, self._renew)
         return namespace
 
     def find(self, name: str) -> Namespace | None:
@@ -139,6 +142,25 @@ class Node:
         self.engine.traffic.messages_out += len(members)
         return len(members)
 
+    def connections_of(self, user_id: str) -> set[Connection]:
+        """The connections that are in any namespace as this user."""
+        room = (f"user:{user_id}",)
+        return {member.connection for namespace in self._namespaces.values() for member in namespace.hub.select(room)}
+
+    def disconnect_user(self, user_id: str, reason: Reason) -> int:
+        """Close the user's connections here, those that are just connecting too; how many they were.
+
+        Their clients come back if they may. Looks at every connection.
+        """
+        connections = [
+            connection
+            for connection in self.engine.connections.values()
+            if isinstance(connection.receiver, Client) and connection.receiver.is_for(user_id)
+        ]
+        for connection in connections:
+            connection.close(reason)
+        return len(connections)
+
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
         """See Authenticator."""
         return await self._authenticator.authenticate(auth)
@@ -163,6 +185,22 @@ class Node:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
+    async def drain(self, window: float) -> None:
+        """Take no new sessions, and end all within `window` seconds, at even distances and in no order.
+
+        So their clients, which all come back after the same delay, do not come back at once.
+        """
+        self.engine.stopping = True
+        connections = list(self.engine.connections.values())
+        random.shuffle(connections)
+        begun = self.engine.clock.monotonic()
+        for number, connection in enumerate(connections, 1):
+            early = begun + window * number / len(connections) - self.engine.clock.monotonic()
+            if early > 0:
+                # Several in one turn, when they stand closer than this.
+                await asyncio.sleep(max(early, DRAIN_STEP))
+            connection.close(Reason.STOPPING)
+
     async def stop(self) -> None:
         """End every connection and the work under way."""
         self.engine.close(Reason.STOPPING)
@@ -171,9 +209,25 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _receive(self, connection: Connection) -> Client:
-        return Client(self, connection, self.engine.clock.monotonic() + self._connect_timeout)
+        return Client(self, connection)
+
+    async def _renew(self, member: Member, data: dict[str, object]) -> dict[str, object]:
+        """The message `token {token}`: keeps a connection beyond the end of its present token."""
+        for name in data:
+            if name != "token":
+                raise Invalid(f"{name} is not a known field", field=name)
+        principal = await self.authenticate(data)
+        if principal.id != member.principal.id:
+            raise Forbidden("the token is another user's")
+        member.holder.renew(principal)
+        ends = principal.expires_at
+        return {"expires_at": None if ends is None else _instant(ends)}
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

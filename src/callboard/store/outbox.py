@@ -75,6 +75,10 @@ from logged cross join (select epoch from head) head
 order by seq
 """
 
+# What a follower asks: how far the outbox goes now, and whether the leader has moved all of that.
+LAST = "select coalesce(max(id), 0) from callboard.outbox"
+MOVED = "select not exists (select from callboard.outbox where id <= $1)"
+
 TAIL = """
 select seq, epoch, namespace, rooms, name, payload, created_at
 from callboard.message_log

@@ -98,12 +98,13 @@ class AsgiWebSocket:
         await send({"type": "websocket.accept"})
         sink = AsgiSink(self._engine.traffic)
         if connection is None:
+            address = self._policy.address(request)
             try:
-                self._engine.admit()  # again: others may have come, or the end, while the handshake was answered
+                self._engine.admit(address)  # again: others may have come, or the end, while the handshake was answered
             except Unavailable:
                 await send({"type": "websocket.close", "code": int(CloseCode.TRY_AGAIN_LATER)})
                 return
-            sink.connection = self._engine.open(sink, self._policy.address(request))
+            sink.connection = self._engine.open(sink, address)
         elif not connection.stand_by(sink):
             await send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
             return

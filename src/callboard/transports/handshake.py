@@ -153,7 +153,7 @@ def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> C
         return _find(engine, sid, upgrade)
     if request.method != "GET":
         raise Refusal(RefusalCode.BAD_METHOD, "Bad handshake method")
-    _admit_new(engine)
+    _admit_new(engine, policy.address(request))
     return None
 
 
@@ -168,8 +168,8 @@ def _find(engine: Engine, sid: str, upgrade: bool) -> Connection:
     return connection
 
 
-def _admit_new(engine: Engine) -> None:
+def _admit_new(engine: Engine, address: str) -> None:
     try:
-        engine.admit()
+        engine.admit(address)
     except Unavailable as problem:
         raise Refusal(RefusalCode.FORBIDDEN, problem.message, status=503, retry_after=problem.retry_after) from None

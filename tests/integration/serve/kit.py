@@ -152,11 +152,11 @@ class Server:
     def pid(self) -> int:
         return self._running().pid
 
-    def token(self, user: str, *roles: str, teams: tuple[str, ...] = ()) -> str:
-        """A token that this server accepts."""
+    def token(self, user: str, *roles: str, teams: tuple[str, ...] = (), seconds: float = 3600.0) -> str:
+        """A token that this server accepts for so many seconds from now; fewer than none is the past."""
         if self._signer is None:
             self._signer = TokenSigner(load(self._settings, data_dir=self.data_dir), clock=SystemClock())
-        return self._signer.sign(user, roles=roles, teams=teams, ttl=timedelta(hours=1))
+        return self._signer.sign(user, roles=roles, teams=teams, ttl=timedelta(seconds=seconds))
 
     def bearer(self, user: str, *roles: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(user, *roles)}"}
@@ -326,9 +326,9 @@ async def connect_raw(socket: aiohttp.ClientWebSocketResponse, namespace: str, t
 
 
 @asynccontextmanager
-async def database(server: Server) -> AsyncIterator[Any]:
-    """A connection to the server's embedded database, as a host application's."""
-    connection = await asyncpg.connect(server.dsn(), timeout=WAIT_SECONDS)
+async def database(server: Server, dsn: str | None = None) -> AsyncIterator[Any]:
+    """A connection to the server's database, by default the embedded one, as a host application's."""
+    connection = await asyncpg.connect(dsn or server.dsn(), timeout=WAIT_SECONDS)
     try:
         yield connection
     finally:

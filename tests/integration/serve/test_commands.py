@@ -43,6 +43,30 @@ async def test_a_token_is_accepted(server: Server) -> None:
         assert here.client.connected
 
 
+async def test_revoke_ends_who_is_named_and_nobody_else(server: Server, user: str) -> None:
+    other = user + "-other"
+    async with tab(server, user) as here, tab(server, other) as there, server.rest(user) as client:
+        assert (await client.get("/api/v1/notifications")).is_success
+        ended = await run(server, "revoke", "--user", user)
+        assert ended.returncode == 0, ended.stderr
+        assert re.fullmatch(
+            rf"revoked: tokens issued to {re.escape(user)} before [0-9T:-]{{19}}Z are refused\n", ended.stdout
+        )
+        await here.ended.wait()
+        answer = await client.get("/api/v1/notifications")
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
+        assert (await there.call("notification:read-all", {}))["ok"] is True
+    ended = await run(server, "revoke", "--user", "x" * 256)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("\nError: user_id must have 1 to 255 characters\n")
+
+
+async def test_revoke_asks_for_the_migrations_first(empty_dsn: str, tmp_path: Path) -> None:
+    ended = await asyncio.to_thread(callboard, "revoke", "--user", "u1", cwd=tmp_path, DATABASE_URL=empty_dsn)
+    assert ended.returncode == 1
+    assert "callboard migrate" in ended.stderr
+
+
 async def test_doctor_finds_nothing_wrong_with_a_running_server(server: Server) -> None:
     ended = await run(server, "doctor", "--port", str(server.port))
     lines = dict(line.split(": ", 1) for line in ended.stdout.splitlines())

@@ -8,6 +8,7 @@ import pytest
 from tests.clock import TurnedClock
 from tests.loop import Timers
 from tests.sinks import FakeReceiver, FakeSink
+from tests.unit.realtime.stage import Stage
 
 from callboard.realtime.connection import Connection
 from callboard.realtime.engine import Engine, EngineOptions
@@ -50,3 +51,8 @@ class Rig:
 @pytest.fixture
 async def rig(timers: Timers) -> Rig:
     return Rig(timers)
+
+
+@pytest.fixture
+async def stage(clock: TurnedClock) -> Stage:
+    return Stage(clock)

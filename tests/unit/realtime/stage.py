@@ -13,6 +13,7 @@ from callboard.auth.principal import Principal
 from callboard.errors import CallboardError, Unauthenticated
 from callboard.realtime.connection import Connection
 from callboard.realtime.engine import EngineOptions
+from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace
 from callboard.realtime.node import Node
 
@@ -22,18 +23,17 @@ JONAS = Principal(id="u2")
 
 
 class Door:
-    """Knows two tokens. `error` is raised for any other token, `hold` waits first."""
+    """Knows two tokens, and what a test adds. `error` is raised for any other token."""
 
     def __init__(self) -> None:
+        self.tokens: dict[str, Principal] = {"mira": MIRA, "jonas": JONAS}
         self.error: Exception = Unauthenticated("the token is not valid")
 
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
-        token = auth.get("token")
-        if token == "mira":
-            return MIRA
-        if token == "jonas":
-            return JONAS
-        raise self.error
+        principal = self.tokens.get(str(auth.get("token")))
+        if principal is None:
+            raise self.error
+        return principal
 
 
 class Peer:
@@ -59,9 +59,9 @@ class Peer:
 class Stage:
     """`/feed` for anybody, `/admin` for admins."""
 
-    def __init__(self, clock: TurnedClock, **limits: int) -> None:
+    def __init__(self, clock: TurnedClock, *, engine: EngineOptions = OPTIONS, **limits: int) -> None:
         self.door = Door()
-        self.node = Node(self.door, clock, OPTIONS, **limits)
+        self.node = Node(self.door, clock, engine, ClientLimits(**limits))
         self.feed = self.node.add(Namespace("/feed"))
         self.admin = self.node.add(Namespace("/admin", role="admin"))
         self.joined: list[Member] = []

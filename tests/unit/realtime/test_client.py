@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.clock import TurnedClock
 from tests.loop import Timers, settle
 from tests.unit.realtime.stage import Stage
 
@@ -16,11 +15,6 @@ from callboard.auth.principal import Principal
 from callboard.errors import Forbidden, Unauthenticated, Unavailable
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
-
-
-@pytest.fixture
-async def stage(clock: TurnedClock) -> Stage:
-    return Stage(clock)
 
 
 class Gate:

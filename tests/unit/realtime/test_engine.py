@@ -40,10 +40,10 @@ async def test_session_ids_are_long_and_differ(rig: Rig) -> None:
 async def test_the_number_of_sessions_is_bounded(rig: Rig) -> None:
     connections = [(await rig.open())[0] for _ in range(OPTIONS.max_connections)]
     with pytest.raises(Unavailable) as refusal:
-        rig.engine.admit()
+        rig.engine.admit("192.0.2.1")
     assert refusal.value.retry_after == 5
     connections[0].close(Reason.CLIENT)
-    rig.engine.admit()
+    rig.engine.admit("192.0.2.1")
 
 
 async def test_a_stopping_engine_ends_all_and_admits_none(rig: Rig) -> None:
@@ -52,7 +52,7 @@ async def test_a_stopping_engine_ends_all_and_admits_none(rig: Rig) -> None:
     assert [receiver.reasons for _, _, receiver in opened] == [[Reason.STOPPING]] * 2
     assert rig.engine.connections == {}
     with pytest.raises(Unavailable):
-        rig.engine.admit()
+        rig.engine.admit("192.0.2.1")
     rig.engine.close(Reason.STOPPING)
     assert [sink.reasons for _, sink, _ in opened] == [[Reason.STOPPING]] * 2
 

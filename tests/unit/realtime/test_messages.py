@@ -17,11 +17,6 @@ from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
 
 
-@pytest.fixture
-async def stage(clock: TurnedClock) -> Stage:
-    return Stage(clock)
-
-
 async def echo(member: Member, data: dict[str, object]) -> dict[str, object]:
     return {"data": data}
 

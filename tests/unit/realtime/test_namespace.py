@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import pytest
 from structlog.testing import capture_logs
-from tests.clock import TurnedClock
 from tests.loop import settle
 from tests.unit.realtime.stage import JONAS, MIRA, Stage, fail_with
 
 from callboard.auth.principal import Principal
 from callboard.errors import Forbidden
 from callboard.realtime.namespace import Member, Namespace
-
-
-@pytest.fixture
-async def stage(clock: TurnedClock) -> Stage:
-    return Stage(clock)
 
 
 def test_a_name_has_one_handler() -> None:

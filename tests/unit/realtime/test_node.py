@@ -6,7 +6,6 @@ import asyncio
 from unittest.mock import Mock
 
 import pytest
-from tests.clock import TurnedClock
 from tests.loop import settle
 from tests.unit.realtime.stage import Peer, Stage
 
@@ -15,11 +14,6 @@ from callboard.realtime.broker import Envelope
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
 from callboard.wire import socketio
-
-
-@pytest.fixture
-async def stage(clock: TurnedClock) -> Stage:
-    return Stage(clock)
 
 
 def envelope(*rooms: str, name: str = "n", key: str | None = None, position: str | None = None) -> Envelope:

@@ -1,0 +1,220 @@
+"""HTTP requests that come slowly, are too large, or whose answers nobody takes, on a real uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from structlog.testing import capture_logs
+
+from callboard.transports.http import HttpLimits, limited
+
+PATIENCE = 10.0
+LIMITS = HttpLimits(
+    head_timeout=0.3, body_timeout=0.3, send_timeout=0.3, min_rate=10_000, max_head=2_000, max_pipelined=2
+)
+GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+LARGE = 8_000_000
+
+
+class App:
+    """Answers with the body's size; `/large` with many bytes, `/wait` when told to."""
+
+    def __init__(self) -> None:
+        self.let = asyncio.Event()
+        self.begun = asyncio.Event()
+        self.ended: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.begun.set()
+        if scope["path"] == "/wait":
+            await self.let.wait()
+        size = 0
+        while (message := await receive())["type"] == "http.request":
+            size += len(message["body"])
+            if not message["more_body"]:
+                break
+        self.ended.append(message["type"])
+        body = b"x" * LARGE if scope["path"] == "/large" else b"%d" % size
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Stage:
+    def __init__(self, app: App, port: int) -> None:
+        self.app = app
+        self.port = port
+
+    @asynccontextmanager
+    async def peer(self, *, receive_buffer: int | None = None) -> AsyncIterator[Peer]:
+        plain = socket.socket()
+        if receive_buffer is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        plain.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", self.port))
+        reader, writer = await asyncio.open_connection(sock=plain, limit=1 << 12)
+        try:
+            yield Peer(reader, writer)
+        finally:
+            writer.transport.abort()
+
+
+class Peer:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def say(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self) -> tuple[int, bytes]:
+        async with asyncio.timeout(PATIENCE):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            return int(head.split(" ")[1]), await self.reader.readexactly(length)
+
+    async def refused(self, status: int, code: str) -> None:
+        got, body = await self.answer()
+        assert (got, json.loads(body)["code"]) == (status, code)
+        await self.ended()
+
+    async def ended(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            try:
+                while await self.reader.read(1 << 16):
+                    pass
+            except ConnectionResetError:
+                return
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    app = App()
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, http=limited(LIMITS), ws="none", lifespan="off", log_config=None
+    )
+    config.timeout_graceful_shutdown = 1
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    await server.on_tick(0)
+    try:
+        yield Stage(app, server.servers[0].sockets[0].getsockname()[1])
+    finally:
+        app.let.set()
+        await server.shutdown()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"\r\n"])
+async def test_a_head_that_does_not_come_ends_the_connection(stage: Stage, sent: bytes) -> None:
+    async with stage.peer() as peer:
+        with capture_logs() as logs:
+            peer.say(sent)
+            await peer.refused(408, "request_timeout")
+    assert [(entry["event"], entry["code"], entry["address"]) for entry in logs] == [
+        ("http.refused", "request_timeout", "127.0.0.1")
+    ]
+    assert not stage.app.begun.is_set()
+
+
+async def test_a_head_that_trickles_is_not_waited_for(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        peer.say(b"GET / HTTP/1.1\r\n")
+        refused = asyncio.create_task(peer.refused(408, "request_timeout"))
+        while not refused.done():
+            peer.say(b"x: y\r\n")
+            await asyncio.wait({refused}, timeout=0.05)
+        await refused
+
+
+async def test_a_further_request_has_as_long(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        for _ in range(3):
+            peer.say(GET % b"")
+            assert await peer.answer() == (200, b"0")
+        peer.say(b"GET")
+        await peer.refused(408, "request_timeout")
+
+
+async def test_empty_lines_between_requests_keep_no_connection(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        peer.say(GET % b"")
+        assert await peer.answer() == (200, b"0")
+        peer.say(b"\r\n")
+        await peer.refused(408, "request_timeout")
+
+
+async def test_a_body_that_does_not_come_is_answered_and_the_application_is_told(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        peer.say(POST % (b"", 10) + b"12345")
+        await peer.refused(408, "request_timeout")
+    assert stage.app.ended == ["http.disconnect"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"x" * 2100,
+        b"GET / HTTP/1.1\r\nHost: " + b"x" * 2100,
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 500,
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 500 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: " + b"x" * 2100 + b"\r\n\r\n",
+    ],
+)
+async def test_a_head_that_is_too_large_ends_the_connection(stage: Stage, head: bytes) -> None:
+    async with stage.peer() as peer:
+        # More of a line without an end, in a segment of its own: the first is counted when it is complete.
+        peer.say(head)
+        refused = asyncio.create_task(peer.refused(431, "head_too_large"))
+        while not refused.done() and not head.endswith(b"\r\n\r\n"):
+            peer.say(b"x" * 100)
+            await asyncio.wait({refused}, timeout=0.01)
+        await refused
+    assert not stage.app.begun.is_set()
+
+
+async def test_a_head_of_the_size_allowed_passes(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        peer.say(b"GET / HTTP/1.1\r\nHost: " + b"x" * 1900 + b"\r\n\r\n")
+        assert await peer.answer() == (200, b"0")
+
+
+async def test_requests_sent_ahead_are_bounded(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        peer.say(GET % b"wait" * 1 + GET % b"" * 1)
+        await stage.app.begun.wait()
+        stage.app.let.set()
+        assert [(await peer.answer())[0] for _ in range(2)] == [200, 200]
+    stage.app.let.clear()
+    async with stage.peer() as peer:
+        with capture_logs() as logs:
+            peer.say((GET % b"wait") * 100)
+            await peer.ended()
+    assert [entry["code"] for entry in logs] == ["too_many_requests"]
+
+
+async def test_an_answer_that_is_not_taken_ends_the_connection(stage: Stage) -> None:
+    async with stage.peer(receive_buffer=4096) as peer:
+        # The stream stops reading at twice its limit.
+        with capture_logs() as logs:
+            peer.say(GET % b"large")
+            async with asyncio.timeout(PATIENCE):
+                while not logs:
+                    await asyncio.sleep(0.02)
+        assert [entry["code"] for entry in logs] == ["slow"]
+
+
+async def test_an_answer_that_is_taken_slowly_but_steadily_arrives(stage: Stage) -> None:
+    async with stage.peer(receive_buffer=4096) as peer:
+        peer.say(GET % b"large")
+        status, body = await peer.answer()
+    assert (status, len(body)) == (200, LARGE)
