@@ -285,7 +285,12 @@ class Client:
         if self._connection.closed:
             return False
         recovered = claim is not None and missed is not None
-        pid = claim.pid if claim is not None and recovered else recovery.pid(until, name, user)
+        if claim is not None and recovered:
+            pid = claim.pid
+        else:
+            # Not further than the client is: what it missed since its snapshot follows, and may be lost with the line.
+            start = until if missed is None or after is None else until._replace(seq=after)
+            pid = recovery.pid(start, name, user)
         if auth.get("pid") is not None:
             recovery.count(recovered)
         connection.send(socketio.encode_connect(name, member.sid, pid))

@@ -162,6 +162,23 @@ async def test_a_snapshots_position_is_where_a_new_client_begins(world: World) -
     assert counted() == before, "nobody has come back"
 
 
+async def test_a_line_that_breaks_before_the_messages_since_a_snapshot_have_come_costs_none_of_them(
+    world: World,
+) -> None:
+    for _ in range(4):
+        world.deliver("user:u2")
+    first = await world.connect(position="epoch.1")
+    assert first.numbers == [2, 3, 4]
+    # CONNECT has come, and nothing behind it, or some: the pid must not stand for what was only on its way.
+    assert (await world.connect(pid=first.pid, position="epoch.1")).numbers == [2, 3, 4]
+    again = await world.connect(pid=first.pid, offset="epoch.3", position="epoch.1")
+    assert (again.pid, again.numbers) == (first.pid, [4])
+    # With a snapshot that cannot be followed up there is nothing on its way: the pid stands for now.
+    world.deliver("user:u2")
+    fresh = await world.connect(position="another.1")
+    assert (await world.connect(pid=fresh.pid)).numbers == []
+
+
 async def test_another_log_while_it_waits_to_be_let_in_recovers_nothing(world: World) -> None:
     first = await world.connect()
     world.deliver("user:u2")
