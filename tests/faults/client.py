@@ -28,12 +28,34 @@ class Ended(Exception):
     """The connection has ended; the client comes back."""
 
 
+class Once:
+    """Lets one attempt of a request pass.
+
+    aiohttp repeats a GET whose answer the line has swallowed, as HTTP allows; but a poll that is repeated gets what
+    comes after that answer. What that means for other clients is in docs/topics/faults.md.
+    """
+
+    def __init__(self, client: FaultClient) -> None:
+        self._client = client
+        self._used = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._used:
+            self._client.repeats += 1
+            raise Ended
+        self._used = True
+        return await handler(request)
+
+
 class FaultClient:
-    """One user in one namespace. `rooms`: those its token gives.
+    """One user in one namespace. `rooms`: those its token gives; `start`: the number after which messages are for it.
 
     `received`: every durable message as (position, name, number or id); nothing is left out, not even what comes again.
-    `recovered` says of each connect after the first whether it was a recovery; `ends` counts connections that ended.
-    While `reading` is not set it reads nothing.
+    `recovered` says of each connect after the first whether it was a recovery; `ends` counts connections that ended,
+    `polled` messages that came by long-polling, `upgraded` changes to WebSocket, `repeats` polls that it did
+    not repeat (see Once). While `reading` is not set it reads nothing.
     """
 
     def __init__(
@@ -44,8 +66,6 @@ class FaultClient:
         rooms: frozenset[str],
         *,
         namespace: str = "/feed",
-        transport: Transport = "websocket",
-        seed: int = 0,
     ) -> None:
         self.url = url
         self.rooms = rooms
@@ -55,16 +75,30 @@ class FaultClient:
         self.refused: list[Any] = []
         self.connected = False
         self.upgraded = 0
+        self.polled = 0
+        self.repeats = 0
         self.ends = 0
+        self.start = 0
         self.reading = asyncio.Event()
         self.reading.set()
         self._session = session
         self._token = token
-        self._transport = transport
-        self._random = random.Random(seed)
+        self._transport: Transport = "websocket"
+        self._snapshot = False
+        self._position: str | None = None
+        self._random = random.Random(0)
         self._pid: str | None = None
         self._offset: str | None = None
         self._changed = asyncio.Event()
+
+    def prepare(self, transport: Transport, seed: int, *, snapshot: bool) -> None:
+        """Choose a transport and, by the seed, how long it waits before it comes back.
+
+        With `snapshot` it asks by REST before it connects, and wants all messages from that position on.
+        """
+        self._transport = transport
+        self._snapshot = snapshot
+        self._random = random.Random(seed)
 
     @property
     def last(self) -> int:
@@ -85,6 +119,13 @@ class FaultClient:
         """Wait until it is connected, and has come back so many times."""
         await self.until(lambda: self.connected and len(self.recovered) >= times)
 
+    async def until_after(self, seq: int) -> None:
+        """Wait for a message of a later number."""
+        await self.until(lambda: self.last > seq)
+
+    async def until_upgraded(self) -> None:
+        await self.until(lambda: self.connected and self.upgraded > 0)
+
     async def run(self) -> None:
         """Stay connected until cancelled."""
         delay = 0.02
@@ -102,6 +143,8 @@ class FaultClient:
             await asyncio.sleep(delay * self._random.uniform(0.5, 1.0))
 
     async def _connection(self) -> None:
+        if self._snapshot and self._position is None:
+            await self._take_snapshot()
         if self._transport == "websocket":
             async with self._websocket(f"{_PATH}websocket") as socket:
                 await self._text(socket)
@@ -109,6 +152,14 @@ class FaultClient:
                 await self._listen(socket)
         else:
             await self._poll()
+
+    async def _take_snapshot(self) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._session.get(f"{self.url}/api/v1/notifications", headers=headers) as answer:
+            if answer.status != 200:
+                raise Ended
+            self._position = str((await answer.json())["position"])
+        self.start = int(self._position.rpartition(".")[2])
 
     # Long-polling and the upgrade
 
@@ -134,6 +185,7 @@ class FaultClient:
                 await polling
                 await socket.send_str("5")
                 self.upgraded += 1
+                self._changed.set()
                 await self._listen(socket)
         finally:
             polling.cancel()
@@ -146,15 +198,17 @@ class FaultClient:
     async def _take_payload(self, path: str, body: str) -> bool:
         """Take in the packets of a poll; whether there was a NOOP among them."""
         packets = body.split(_SEPARATOR)
+        before = len(self.received)
         for packet in packets:
             if packet == "2":
                 await self._post(path, "3")
             else:
                 self._take(packet)
+        self.polled += len(self.received) - before
         return "6" in packets
 
     async def _get(self, path: str) -> str:
-        async with self._session.get(self.url + path) as answer:
+        async with self._session.get(self.url + path, middlewares=(Once(self),)) as answer:
             if answer.status != 200:
                 raise Ended
             return await answer.text()
@@ -190,6 +244,8 @@ class FaultClient:
 
     def _connect_packet(self) -> str:
         auth: dict[str, str] = {"token": self._token}
+        if self._position is not None:
+            auth["position"] = self._position
         if self._pid is not None:
             auth["pid"] = self._pid
             if self._offset is not None:

@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from tests.faults.client import FaultClient
+from tests.faults.client import PATIENCE, FaultClient
 from tests.faults.load import Load, RestLoad
 from tests.faults.stage import (
-    PATIENCE,
     Report,
     background,
     command,

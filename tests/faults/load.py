@@ -41,12 +41,12 @@ class Truth(NamedTuple):
     def head(self) -> int:
         return self.rows[-1][0] if self.rows else 0
 
-    def expected(self, client: FaultClient, after: int = 0) -> list[Message]:
+    def expected(self, client: FaultClient) -> list[Message]:
         """What is for a client, in order."""
         return [
             message
             for seq, namespace, rooms, message in self.rows
-            if seq > after and namespace == client.namespace and rooms & client.rooms
+            if seq > client.start and namespace == client.namespace and rooms & client.rooms
         ]
 
 

@@ -34,6 +34,10 @@ class Weather:
 FAIR = Weather()
 
 
+class LineReset(Exception):
+    """The weather has reset a line."""
+
+
 class Proxy:
     """Listens on a loopback port. `down`: who connects is reset at once. `resets` counts the lines it has reset."""
 
@@ -45,6 +49,7 @@ class Proxy:
         self.port = 0
         self._random = random.Random(seed)
         self._lines: set[asyncio.Task[None]] = set()
+        self._was_reset = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -63,10 +68,19 @@ class Proxy:
             line.cancel()
         await asyncio.gather(*lines, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = asyncio.current_task()
-        assert line is not None
+    async def until_resets(self, times: int) -> None:
+        """Wait until so many lines were reset."""
+        while self.resets < times:
+            self._was_reset.clear()
+            await self._was_reset.wait()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: asyncio's, for a coroutine given to start_server, may not be cancelled.
+        line = asyncio.get_running_loop().create_task(self._line(reader, writer))
         self._lines.add(line)
+        line.add_done_callback(self._lines.discard)
+
+    async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far: asyncio.StreamWriter | None = None
         try:
             if self.down:
@@ -75,10 +89,12 @@ class Proxy:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._carry(reader, far))
                 both.create_task(self._carry(far_reader, writer))
-        except* (OSError, asyncio.IncompleteReadError):
+        except* LineReset:
             self.resets += 1
+            self._was_reset.set()
+        except* OSError:
+            pass  # an end went away by itself
         finally:
-            self._lines.discard(line)
             for end in (writer, far):
                 if end is not None:
                     _reset(end)
@@ -94,7 +110,7 @@ class Proxy:
                 await writer.drain()
                 carried += len(part)
                 if reset_at and carried >= reset_at:
-                    raise ConnectionResetError("the line is reset")
+                    raise LineReset
         writer.write_eof()
 
     def _sliced(self, data: bytes) -> list[bytes]:

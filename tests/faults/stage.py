@@ -18,7 +18,7 @@ from typing import Protocol
 import aiohttp
 import asyncpg
 from tests.faults.checker import Verdict, check, total
-from tests.faults.client import PATIENCE, FaultClient, Transport
+from tests.faults.client import PATIENCE, FaultClient, Message, Transport
 from tests.faults.load import Truth, read_truth
 from tests.integration.serve.kit import Server
 
@@ -79,22 +79,28 @@ async def crowd(
     seed: int,
     url: str | None = None,
     transports: Sequence[Transport] = TRANSPORTS,
-    wait: bool = True,
+    name: str = "u",
+    snapshots: bool = False,
 ) -> AsyncIterator[list[FaultClient]]:
-    """`count` clients of users u0, u1, …, by turns; connected, unless told not to wait for that."""
+    """`count` clients of users u0, u1, … by turns, connected.
+
+    With `snapshots` each wants all messages from the position of one that it takes by REST before.
+    """
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
         clients = [
-            _client(server, session, url or server.url, number, users, seed, transports) for number in range(count)
+            _client(server, session, url or server.url, f"{name}{number % users}", team_of(number % users))
+            for number in range(count)
         ]
+        for number, client in enumerate(clients):
+            client.prepare(transports[number % len(transports)], seed + number, snapshot=snapshots)
         tasks: list[asyncio.Task[None]] = []
         try:
             for begin in range(0, count, AT_ONCE):
                 batch = clients[begin : begin + AT_ONCE]
                 tasks += [asyncio.create_task(client.run()) for client in batch]
-                if wait:
-                    for client in batch:
-                        await client.until_connected()
+                for client in batch:
+                    await client.until_connected()
             yield clients
             for task in tasks:
                 if task.done():
@@ -105,44 +111,41 @@ async def crowd(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _client(
-    server: Server,
-    session: aiohttp.ClientSession,
-    url: str,
-    number: int,
-    users: int,
-    seed: int,
-    transports: Sequence[Transport],
-) -> FaultClient:
-    user, team = f"u{number % users}", team_of(number % users)
-    return FaultClient(
-        session,
-        url,
-        server.token(user, teams=(team,)),
-        frozenset({f"user:{user}", f"team:{team}"}),
-        transport=transports[number % len(transports)],
-        seed=seed + number,
-    )
+def _client(server: Server, session: aiohttp.ClientSession, url: str, user: str, team: str) -> FaultClient:
+    return FaultClient(session, url, server.token(user, teams=(team,)), frozenset({f"user:{user}", f"team:{team}"}))
 
 
 @asynccontextmanager
-async def background(*loads: Runnable) -> AsyncIterator[None]:
-    """Run these within the block. At its end they stop by themselves: nothing of theirs commits after it."""
+async def background(*loads: Runnable) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Run these within the block, or until the function that it gives is called.
+
+    They stop by themselves: nothing of theirs commits after that.
+    """
     tasks = [asyncio.create_task(load.run()) for load in loads]
-    try:
-        yield
+
+    async def stop() -> None:
         for load in loads:
             load.stopping = True
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*tasks)
+
+    try:
+        yield stop
+        await stop()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def judge(clients: Sequence[FaultClient], dsn: str, *, after: int = 0) -> Verdict:
+async def judge(clients: Sequence[FaultClient], dsn: str) -> Verdict:
     """Send everybody a last message, wait until each client has it, and check what they got."""
+    truth = await finish(clients, dsn)
+    return total(check(truth.expected(client), client.received, truth.committed) for client in clients)
+
+
+async def finish(clients: Sequence[FaultClient], dsn: str) -> Truth:
+    """Send everybody a last message and wait until each client has it; what was committed."""
     connection = await asyncpg.connect(dsn)
     try:
         rooms = sorted(set().union(*(client.rooms for client in clients)))
@@ -150,16 +153,14 @@ async def judge(clients: Sequence[FaultClient], dsn: str, *, after: int = 0) -> 
     finally:
         await connection.close()
     truth = await read_truth(dsn)
-    verdicts = []
     for client in clients:
-        await _until_last(client, truth)
-        verdicts.append(check(truth.expected(client, after), client.received, truth.committed))
-    return total(verdicts)
+        await _until_last(client, truth.expected(client)[-1])
+    return truth
 
 
-async def _until_last(client: FaultClient, truth: Truth) -> None:
+async def _until_last(client: FaultClient, last: Message) -> None:
     try:
-        await client.until(lambda: client.last >= truth.head)
+        await client.until(lambda: client.received[-1:] == [last])
     except TimeoutError:
         return  # it is the checker that says what is missing
 
@@ -177,6 +178,3 @@ def command(about: str, run: Callable[..., Awaitable[Report]], **numbers: int) -
 
 async def run_all(run: Callable[..., Awaitable[Report]], options: dict[str, int]) -> Report:
     return await run(**options)
-
-
-__all__ = ["PATIENCE", "Report", "background", "command", "crowd", "judge", "rooms_of", "running_server"]

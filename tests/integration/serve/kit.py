@@ -136,7 +136,7 @@ class Server:
         """End one of the server's children, the database, as a crash would, and wait until it has gone."""
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + WAIT_SECONDS
-        while _lives(pid):
+        while lives(pid):
             assert time.monotonic() < deadline, "it does not end"
             time.sleep(POLL)
 
@@ -197,7 +197,7 @@ class Server:
             pid = int((self.data_dir / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
         except (OSError, ValueError):
             return None
-        return pid if _lives(pid) else None
+        return pid if lives(pid) else None
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the server was not started"
@@ -342,7 +342,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(POLL)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     """Whether a process runs; one that ended and was not waited for does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
