@@ -79,6 +79,8 @@ class Proxy:
         line = asyncio.get_running_loop().create_task(self._line(reader, writer))
         self._lines.add(line)
         line.add_done_callback(self._lines.discard)
+        # Here and not in the task, which does not run at all if it is cancelled before its first step.
+        line.add_done_callback(lambda _: _reset(writer))
 
     async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far: asyncio.StreamWriter | None = None
@@ -95,9 +97,8 @@ class Proxy:
         except* OSError:
             pass  # an end went away by itself
         finally:
-            for end in (writer, far):
-                if end is not None:
-                    _reset(end)
+            if far is not None:
+                _reset(far)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         weather, carried = self.weather, 0
