@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
 from callboard import telemetry
 from callboard.telemetry import LOG_EVENTS, NODE_FAMILIES, NodeCollector, Samples, log
 
 SOURCE = Path(telemetry.__file__).parent
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "operations.md"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 # Not fields: structlog's own.
 CONTROL = {"exc_info"}
@@ -109,6 +110,16 @@ def test_the_metrics_of_a_node_are_described_and_read_at_once() -> None:
     readings.clear()
     assert {metric.name for metric in registry.collect()} == {family.name for family in NODE_FAMILIES}
     assert len(readings) == 1
+
+
+def test_the_page_for_operators_names_every_metric() -> None:
+    page = PAGE.read_text()
+    for family in NODE_FAMILIES:
+        assert f"`{family.name}{'_total' if family.total else ''}`" in page
+    own = [metric.name for metric in REGISTRY.collect() if metric.name.startswith("callboard_")]
+    assert "callboard_refused" in own
+    for name in own:
+        assert f"`{name}`" in page or f"`{name}_total`" in page
 
 
 def test_a_counter_is_read_by_its_label() -> None:

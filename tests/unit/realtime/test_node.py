@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
@@ -13,7 +14,9 @@ from callboard.brokers.memory import MemoryBroker
 from callboard.realtime.broker import Envelope
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
+from callboard.realtime.recovery import Position
 from callboard.wire import socketio
+from callboard.wire.engineio import Outgoing
 
 
 def envelope(*rooms: str, name: str = "n", key: str | None = None, position: str | None = None) -> Envelope:
@@ -58,6 +61,49 @@ async def test_each_member_of_any_room_gets_it_once(stage: Stage) -> None:
     await settle()
     assert mira.sink.texts[1:] == ['42/feed,["n",{"a":1}]'] * 2
     assert jonas.sink.texts[1:] == ['42/feed,["n",{"a":1}]'] * 2
+
+
+async def test_messages_are_counted_by_receiver_and_acknowledgements_are_not(stage: Stage) -> None:
+    mira, _ = await peers(stage, "mira", "jonas")
+    traffic = stage.node.engine.traffic
+    before = traffic.messages_out
+    stage.node.deliver(envelope())
+    stage.node.deliver(envelope("user:u1", position="e.1"))
+    stage.node.deliver(envelope("user:none"))
+    stage.joined[0].emit("hello", b"{}")
+    assert traffic.messages_out == before + 4
+    received = traffic.messages_in
+    await mira.say('2/feed,1["unknown"]', '2/feed,["unknown"]')
+    assert (traffic.messages_in, traffic.messages_out) == (received + 2, before + 4)
+
+
+class TwoMissed:
+    """A recovery in which every client has missed two messages."""
+
+    async def position(self) -> Position:
+        return Position("e", 2)
+
+    async def missed(self, *args: object, **kwargs: object) -> list[Outgoing]:
+        return [Outgoing(b'42/feed,["n",{}]')] * 2
+
+    def now(self) -> Position:
+        return Position("e", 2)
+
+    def claim(self, *args: object) -> None:
+        return None
+
+    def start_of(self, *args: object) -> int:
+        return 0
+
+    def pid(self, *args: object) -> str:
+        return "pid"
+
+
+async def test_what_is_replayed_is_counted(stage: Stage) -> None:
+    stage.node.recovery = cast(Any, TwoMissed())
+    peer = stage.peer()
+    assert len(await peer.say('0/feed,{"token":"jonas"}')) == 3
+    assert stage.node.engine.traffic.messages_out == 2
 
 
 async def test_nobody_is_no_work(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
