@@ -305,6 +305,30 @@ async def test_the_lag_is_what_may_be_missing_here(dsn: str, database: Database)
                 await asyncio.sleep(0)
 
 
+async def test_what_is_committed_while_others_are_delivered_may_be_missing_too(dsn: str, database: Database) -> None:
+    clock = TurnedClock()
+    lags: list[float | None] = []
+
+    class Recorded(Relay):
+        def _note_contact(self) -> None:
+            super()._note_contact()
+            lags.append(self.lag)
+
+    inbox = Inbox()
+
+    def slowly(message: LoggedMessage) -> None:
+        clock.turn(2.0)
+        inbox(message)
+
+    async with relaying_with(Recorded(dsn, slowly, clock=clock)):
+        assert set(lags) == {0.0}
+        await publish(database, "n")
+        await inbox.holds(1)
+        async with asyncio.timeout(PATIENCE):
+            while 2.0 not in lags:
+                await asyncio.sleep(0)
+
+
 async def _logged(lines: object, event: str) -> bool:
     return isinstance(lines, list) and any(line["event"] == event for line in lines)
 

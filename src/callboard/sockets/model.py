@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from callboard.errors import Invalid, NotFound
+from callboard.errors import Invalid
 
 MAX_DATA_BYTES = 64 * 1024
 MAX_USER_ID = 255
@@ -28,7 +28,6 @@ QUIET = 600.0
 RESERVED_NAMES = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SID = re.compile(r"[A-Za-z0-9_-]{20}\Z")
 
 NamespaceName = Annotated[str, Meta(pattern="^/", max_length=100)]
 
@@ -58,12 +57,6 @@ def check_user_id(user_id: str) -> None:
 def check_room(room: str) -> None:
     """Raises Invalid for what no room is called."""
     _check_name(room, "room", MAX_ROOM)
-
-
-def check_sid(sid: str) -> None:
-    """Raises NotFound for what is no Socket.IO sid of ours."""
-    if not _SID.match(sid):
-        raise NotFound("No connection here has this sid")
 
 
 def _check_name(text: str, field: str, limit: int) -> None:

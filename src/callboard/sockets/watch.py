@@ -63,7 +63,7 @@ class Watch:
             await self._pause(TICK)
             ticks += 1
             self._tell_changes()
-            if ticks % TICKS_PER_STATS == 0 and len(self._admins.hub):
+            if ticks % TICKS_PER_STATS == 0:
                 self._send("admin:stats", msgspec.json.encode(self._statistics.read()), key="stats")
 
     def _on_connect(self, member: Member) -> None:
@@ -75,7 +75,7 @@ class Watch:
             self._note(member, "connected")
 
     def _on_left(self, member: Member) -> None:
-        if not len(self._admins.hub):
+        if not self._admins.hub:
             self._watched.clear()
             self._changes, self._omitted = [], 0
         elif self._watched.is_set():

@@ -136,6 +136,7 @@ async def test_the_keys_that_are_held_are_bounded(rig: Rig) -> None:
     connection.resume()
     await turn()
     assert sink.texts == ["4new", "41", "42"]
+    assert connection.traffic.dropped == 5 + 1
 
 
 async def test_without_a_key_little_waits_and_much_is_dropped(rig: Rig) -> None:
@@ -146,6 +147,7 @@ async def test_without_a_key_little_waits_and_much_is_dropped(rig: Rig) -> None:
     await turn()
     sink.waiting = OPTIONS.max_unsent_volatile
     connection.send_volatile(message("much"), None)
+    assert connection.traffic.dropped == 1
     connection.resume()
     await turn()
     assert sink.texts == ["4little"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 import pytest
@@ -27,10 +27,13 @@ class Outbox:
         self.alerts: list[AdminAlert] = []
         self.commits = 0
         self.error: Exception | None = None
+        self.during: Callable[[], None] = lambda: None
 
     async def put(self, queries: Queries, *, namespace: str, rooms: Sequence[str], name: str, payload: str) -> None:
         if self.error is not None:
             raise self.error
+        during, self.during = self.during, lambda: None
+        during()
         assert (namespace, rooms, name) == ("/admin", ["role:admin"], "admin:alert")
         self.alerts.append(msgspec.json.decode(payload, type=AdminAlert))
 
@@ -121,6 +124,15 @@ async def test_a_database_that_is_back(watcher: Watcher) -> None:
     (alert,) = watcher.outbox.alerts
     assert (alert.kind, alert.count, alert.seconds) == ("database_back", None, 12.34)
     assert "12.3 seconds" in alert.message
+
+
+async def test_one_that_is_raised_while_another_of_its_kind_is_written_follows(watcher: Watcher) -> None:
+    watcher.outbox.during = lambda: watcher.alerts.database_back(2.0)
+    watcher.alerts.database_back(1.0)
+    await watcher.pauses.over()
+    assert [alert.seconds for alert in watcher.outbox.alerts] == [1.0, 2.0]
+    await watcher.pauses.over()
+    assert len(watcher.outbox.alerts) == 2
 
 
 async def test_while_the_database_is_away_the_newest_of_each_kind_waits(watcher: Watcher) -> None:

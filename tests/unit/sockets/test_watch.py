@@ -13,6 +13,7 @@ from tests.unit.realtime.stage import Peer
 from tests.unit.sockets.conftest import Desk, heard
 
 from callboard.realtime.connection import Reason
+from callboard.realtime.namespace import Member
 from callboard.sockets.payloads import ConnectionChanges, Statistics
 from callboard.sockets.watch import MAX_CHANGES, TICK, TICKS_PER_STATS, Watch
 
@@ -137,6 +138,18 @@ async def test_what_nobody_saw_is_not_told_to_the_next(watched: Watched) -> None
     second = await watched.joined("/admin", "mira")
     await watched.pauses.over(2)
     assert await changes(second) == []
+
+
+async def test_what_happens_before_an_admin_is_let_in_is_not_told(watched: Watched) -> None:
+    jonas = await watched.joined()
+    (member,) = watched.stage.feed.hub.select(())
+    entering = Member(member.connection, watched.stage.admin, "entering", member.principal)
+    watched.stage.admin.hub.add(entering)  # as one is in its rooms while what it missed is being read
+    (await watched.joined()).connection.close(Reason.TRANSPORT)
+    admin = await watched.joined("/admin", "mira")
+    await watched.pauses.over()
+    assert await changes(admin) == []
+    assert not jonas.connection.closed
 
 
 async def test_changes_reach_admins_only(watched: Watched) -> None:
