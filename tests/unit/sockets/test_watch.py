@@ -143,7 +143,7 @@ async def test_what_nobody_saw_is_not_told_to_the_next(watched: Watched) -> None
 async def test_what_happens_before_an_admin_is_let_in_is_not_told(watched: Watched) -> None:
     jonas = await watched.joined()
     (member,) = watched.stage.feed.hub.select(())
-    entering = Member(member.connection, watched.stage.admin, "entering", member.principal)
+    entering = Member(member.connection, watched.stage.admin, "entering", member.principal, member.holder)
     watched.stage.admin.hub.add(entering)  # as one is in its rooms while what it missed is being read
     (await watched.joined()).connection.close(Reason.TRANSPORT)
     admin = await watched.joined("/admin", "mira")
