@@ -23,6 +23,7 @@ MAX_NAMESPACE_LENGTH = 128
 MAX_EVENT_NAME_LENGTH = 128
 MAX_ACK_ID = 2**53 - 1
 
+# The stock clients keep these for themselves and refuse or mistake them.
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
