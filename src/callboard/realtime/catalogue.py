@@ -1,16 +1,26 @@
 """What one entry of the message catalogue says.
 
-Owns: `Message`, the form in which a slice's `payloads.py` lists what it sends and what it takes. The
-reference page, the TypeScript types and the fixtures are generated from the entries. Never: an entry; they
-belong to slices.
+Owns: `Message`, the form in which a slice's `payloads.py` lists what it sends and what it takes, and `Time`, the
+form of every moment in it. The reference page, the TypeScript types and the fixtures are generated from the entries.
+Never: an entry; they belong to slices.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
+
+Time = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        description="UTC, ISO 8601 with milliseconds",
+        examples=["2026-01-31T09:30:00.000Z"],
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
