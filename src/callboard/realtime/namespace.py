@@ -131,6 +131,13 @@ class Member:
 Handler = Callable[[Member, dict[str, object]], Awaitable[dict[str, object]]]
 
 
+def check_fields(data: dict[str, object], *known: str) -> None:
+    """Raises Invalid for a field of a client's message that is none of the `known`."""
+    for name in data:
+        if name not in known:
+            raise Invalid(f"{name} is not a known field", field=name)
+
+
 class Namespace:
     """See the module. `role` is required of a principal to connect, if given. The node sets `max_rooms`."""
 

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Protocol
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
 from callboard.clock import Clock
-from callboard.errors import Forbidden, Invalid
+from callboard.errors import Forbidden
 from callboard.realtime.broker import Envelope
 from callboard.realtime.client import Client
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.limits import ClientLimits
-from callboard.realtime.namespace import Member, Namespace
+from callboard.realtime.namespace import Member, Namespace, check_fields
 from callboard.realtime.recovery import Recovery
 from callboard.wire import socketio
 
@@ -213,9 +213,7 @@ class Node:
 
     async def _renew(self, member: Member, data: dict[str, object]) -> dict[str, object]:
         """The message `token {token}`: keeps a connection beyond the end of its present token."""
-        for name in data:
-            if name != "token":
-                raise Invalid(f"{name} is not a known field", field=name)
+        check_fields(data, "token")
         principal = await self.authenticate(data)
         if principal.id != member.principal.id:
             raise Forbidden("the token is another user's")
