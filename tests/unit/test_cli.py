@@ -114,6 +114,12 @@ def test_an_empty_data_directory_counts_as_unset(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "data" / "jwt-secret").exists()
 
 
+def test_the_working_directory_can_be_the_data_directory(tmp_path: Path) -> None:
+    assert run("token", "--sub", "u1", "--data-dir", ".").exit_code == 0
+    assert (tmp_path / "jwt-secret").exists()
+    assert not (tmp_path / "data").exists()
+
+
 def test_token_lives_as_long_as_asked() -> None:
     claims = jwt.decode(run("token", "--sub", "u1", "--ttl", "15m").stdout.strip(), options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 15 * 60
