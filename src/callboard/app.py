@@ -200,14 +200,8 @@ class Callboard:
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(report)
+        task.add_done_callback(telemetry.report)
         self._tasks.append(task)
-
-
-def report(task: asyncio.Task[None]) -> None:
-    """Log what a task ended with, if that was a defect. A done callback."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        telemetry.log.error("task.failed", task=task.get_name(), reason=repr(error), exc_info=error)
 
 
 def _roots(endpoints: list[Any], public: list[Any]) -> tuple[str, ...]:
@@ -221,7 +215,7 @@ def _dispatch(api: Any, polling: ASGIApp, host: ASGIApp | None, roots: tuple[str
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and path.startswith("/socket.io") and path.rstrip("/") == SOCKET_PATH.rstrip("/"):
+        if scope["type"] == "http" and path.rstrip("/") == SOCKET_PATH.rstrip("/"):
             await polling(scope, receive, send)
         elif host is None or (scope["type"] == "http" and (_under(path, roots) or web_files.has(path))):
             await api(scope, receive, send)

@@ -3,8 +3,8 @@
 Owns: the order of start and end, the port, and the signals. Never: a route.
 
 The port is bound first, so that an occupied one costs nothing; then keys and settings are tried, the database
-follows, then the node. At the end
-connections close first and our PostgreSQL last. uvicorn's own signal handling is not used: it re-raises SIGTERM.
+follows, then the node. At the end connections close first and our PostgreSQL last. uvicorn's own signal handling is
+not used: it re-raises SIGTERM.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ import uvicorn
 
 from callboard import __version__
 from callboard.announcement import announced
-from callboard.app import Callboard, report
+from callboard.app import Callboard
 from callboard.clock import SystemClock
 from callboard.errors import SettingsError, StartError
 from callboard.settings import Settings
 from callboard.store.database import Database
 from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import migrate
-from callboard.telemetry import log
+from callboard.telemetry import log, report
 from callboard.transports.asgi_types import ASGIApp
 from callboard.transports.http import HttpProtocol
 

@@ -181,9 +181,10 @@ class Node:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a client's work; the node owns the task."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, name="client")
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(telemetry.report)
 
     async def drain(self, window: float) -> None:
         """Take no new sessions, and end all within `window` seconds, at even distances and in no order.
@@ -220,11 +221,6 @@ class Node:
         member.holder.renew(principal)
         ends = principal.expires_at
         return {"expires_at": None if ends is None else _instant(ends)}
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)
 
 
 def _instant(moment: datetime) -> str:

@@ -103,7 +103,7 @@ async def test_a_defect_while_connecting_ends_the_connection_and_is_logged(stage
     with capture_logs() as logs:
         assert await peer.say('0/feed,{"token":"x"}', '2/feed,["e"]') == []
     assert peer.sink.reasons == [Reason.FAILED]
-    assert [entry["event"] for entry in logs] == ["task.failed"]
+    assert [(entry["event"], entry["task"]) for entry in logs] == [("task.failed", "client")]
 
 
 async def test_joining_twice_is_a_broken_rule(stage: Stage) -> None:
