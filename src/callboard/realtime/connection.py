@@ -58,6 +58,12 @@ class Sink(Protocol):
         """End the transport. Calling it twice does nothing."""
 
 
+class StandingBy(Sink, Protocol):
+    """A WebSocket's sink, which knows the connection that it writes for once it has one."""
+
+    connection: Connection | None
+
+
 class Receiver(Protocol):
     """What a connection's messages go to."""
 
@@ -230,11 +236,18 @@ class Connection:
             self._standing_by = None
             self.session.abandon_probe()
 
-    def begin_upgrade(self) -> None:
-        """A WebSocket has probed: a held poll ends now, so that the client can switch."""
-        self.sink.write([])
+    def probe(self, sink: StandingBy, message: str | bytes) -> None:
+        """Take a message of the WebSocket that stands by. Raises ProtocolError, which ends that WebSocket alone."""
+        if isinstance(message, bytes):
+            raise ProtocolError("not a probe")
+        if self.session.probe(message):
+            sink.connection = self  # before anything is written to it: a write may pause the connection
+            self._move_to(sink)
+        else:
+            sink.write([engineio.PROBE_ANSWER])
+            self.sink.write([])  # a held poll ends now, so that the client can switch
 
-    def finish_upgrade(self, sink: Sink) -> None:
+    def _move_to(self, sink: Sink) -> None:
         """The session is on `sink` from here; nothing is lost or reordered."""
         previous, self.sink, self._standing_by = self.sink, sink, None
         batch = previous.drain() + self._pending

@@ -32,7 +32,7 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.transports.http import feed
-from callboard.wire.engineio import PROBE_ANSWER, Outgoing
+from callboard.wire.engineio import Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
 
 READ_BUFFER = 2048
@@ -155,22 +155,10 @@ class NativeSink(WSListener):
         if self.connection is not None:
             self.connection.receive(message)
         elif self._opened_by is not None:
-            self._on_probe(self._opened_by, message)
-
-    def _on_probe(self, connection: Connection, message: str | bytes) -> None:
-        try:
-            if isinstance(message, bytes):
-                raise ProtocolError("not a probe")
-            complete = connection.session.probe(message)
-        except ProtocolError as error:
-            self._end(CloseCode.PROTOCOL_ERROR, error.message, Reason.PROTOCOL)
-            return
-        if complete:
-            self.connection, self._opened_by = connection, None
-            connection.finish_upgrade(self)
-        else:
-            self.write([PROBE_ANSWER])
-            connection.begin_upgrade()
+            try:
+                self._opened_by.probe(self, message)
+            except ProtocolError as error:
+                self._end(CloseCode.PROTOCOL_ERROR, error.message, Reason.PROTOCOL)
 
     def _on_close_frame(self, frame: WSFrame) -> None:
         code = int(frame.get_close_code())
