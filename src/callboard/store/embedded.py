@@ -42,7 +42,7 @@ LOG_LIMIT = 10 * 1024 * 1024
 _PREDECESSOR = "is still in use"
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
-# Servers that we started and left to another process: kept, so that they are reaped when they end.
+# Servers that we started and left to another process: kept, so that the next start reaps those that ended meanwhile.
 _left_running: list[subprocess.Popen[bytes]] = []
 
 
@@ -81,6 +81,7 @@ class EmbeddedPostgres:
         not.
         """
         started = self._clock.monotonic()
+        _left_running[:] = [process for process in _left_running if process.poll() is None]
         try:
             self._make_data_dir()
             async with self._deciding():

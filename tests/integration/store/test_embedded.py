@@ -19,6 +19,7 @@ import pytest
 
 from callboard.clock import SystemClock
 from callboard.errors import StartError
+from callboard.store import embedded
 from callboard.store.cluster import find_binaries, server_user, wheel
 from callboard.store.embedded import EmbeddedPostgres
 
@@ -95,6 +96,8 @@ def data_dir() -> Iterator[Path]:
     """A short path below a directory of mode 0700 that belongs to us."""
     private = Path(tempfile.mkdtemp(prefix="cb-", dir="/tmp"))
     yield private / "data"
+    for left in embedded._left_running:
+        left.wait(PATIENCE)
     shutil.rmtree(private)
 
 
@@ -169,6 +172,9 @@ async def test_first_to_start_may_leave_first(data_dir: Path) -> None:
         assert runs(pid)
         assert await ask(dsn) == 1
     assert not runs(pid)
+    await ours.start()
+    assert not Path(f"/proc/{pid}").exists(), "nobody reaped it"
+    await ours.stop()
 
 
 async def test_processes_that_start_together_share_one_server(data_dir: Path) -> None:
