@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -71,6 +72,19 @@ class Stage:
 
     def peer(self) -> Peer:
         return Peer(self.node)
+
+
+class Gate:
+    """A handler that waits until it is opened, and says which messages it has seen."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.seen: list[object] = []
+
+    async def __call__(self, member: Member, data: dict[str, object]) -> dict[str, object]:
+        await self.open.wait()
+        self.seen.append(data.get("n"))
+        return {}
 
 
 def error_of(acknowledgement: str) -> Any:
