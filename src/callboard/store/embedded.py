@@ -118,6 +118,11 @@ class EmbeddedPostgres:
         """The DSN of a database of this server, valid from `start` to `stop` in this process's machine."""
         return f"postgresql://{role}@/{database}?host={self._socket_directory()}&port=5432"
 
+    @property
+    def made(self) -> bool:
+        """Whether the cluster is there; if not, `start` makes it."""
+        return self._cluster.exists()
+
     # Starting
 
     def _make_data_dir(self) -> None:
