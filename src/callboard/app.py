@@ -7,7 +7,7 @@ that leaves the process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from callboard import __version__, reactions, telemetry, web_files
@@ -91,8 +91,12 @@ class Callboard:
         self._tasks: list[asyncio.Task[None]] = []
         self._opened: Database | None = None
 
-    async def start(self, dsn: str) -> None:
-        """Open the pool, wire everything, start the relay. The database is migrated already. Raises StartError."""
+    async def start(self, dsn: str, database_trouble: Callable[[], str | None] = lambda: None) -> None:
+        """Open the pool, wire everything, start the relay. The database is migrated already. Raises StartError.
+
+        `database_trouble` says what is wrong with a database that still answers, if anything is.
+        """
+        self._database_trouble = database_trouble
         settings, clock = self.settings, self.clock
         self.database = self._opened = await Database.open(dsn)
         # Here, so that no request comes before it; and again by the relay, so that nothing is missed in between.
@@ -165,6 +169,8 @@ class Callboard:
     def _trouble(self) -> str | None:
         if self.node.engine.stopping:
             return "the server is stopping"
+        if (trouble := self._database_trouble()) is not None:
+            return trouble
         return None if self.relay.ready else "the relay is not in contact with the message log"
 
     def _make_node(self) -> Node:

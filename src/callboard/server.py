@@ -70,7 +70,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             async with database(settings) as dsn:
                 await migrate(dsn)
                 try:
-                    await callboard.start(dsn)
+                    await callboard.start(dsn, lambda: _files_gone(settings))
                     stop.starting = None
                     await _run(callboard, listener, options, stop)
                 finally:
@@ -94,6 +94,12 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         yield dsn
     finally:
         await embedded.stop()
+
+
+def _files_gone(settings: Settings) -> str | None:
+    if settings.database_url is None and EmbeddedPostgres(settings.data_dir).gone:
+        return f"the embedded database's files in {settings.data_dir} are gone"
+    return None
 
 
 async def _reach(url: str) -> None:

@@ -123,6 +123,11 @@ class EmbeddedPostgres:
         """Whether the cluster is there; if not, `start` makes it."""
         return self._cluster.exists()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the files of a running server are gone. It goes on for up to a minute: it looks that often."""
+        return not (self._cluster / "postmaster.pid").exists()
+
     # Starting
 
     def _make_data_dir(self) -> None:
