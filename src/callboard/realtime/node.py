@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Coroutine
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
 from callboard.clock import Clock
@@ -22,10 +24,10 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace
+from callboard.realtime.payloads import RENEW, RenewToken, TokenRenewed
 from callboard.realtime.recovery import Recovery
 from callboard.wire import socketio
 
-RENEW = "token"
 # Seconds between two turns in which a stopping node ends connections.
 DRAIN_STEP = 0.02
 
@@ -212,16 +214,16 @@ class Node:
         return Client(self, connection)
 
     async def _renew(self, member: Member, data: dict[str, object]) -> dict[str, object]:
-        """The message `token {token}`: keeps a connection beyond the end of its present token."""
+        """Handle RENEW."""
         for name in data:
-            if name != "token":
+            if name not in RenewToken.__struct_fields__:
                 raise Invalid(f"{name} is not a known field", field=name)
         principal = await self.authenticate(data)
         if principal.id != member.principal.id:
             raise Forbidden("the token is another user's")
         member.holder.renew(principal)
         ends = principal.expires_at
-        return {"expires_at": None if ends is None else _instant(ends)}
+        return msgspec.structs.asdict(TokenRenewed(expires_at=None if ends is None else _instant(ends)))
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
