@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Coroutine
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
-from callboard.clock import Clock
+from callboard.clock import Clock, utc_text
 from callboard.errors import Forbidden, Invalid
 from callboard.realtime.broker import Envelope
 from callboard.realtime.client import Client
@@ -223,13 +222,9 @@ class Node:
             raise Forbidden("the token is another user's")
         member.holder.renew(principal)
         ends = principal.expires_at
-        return msgspec.structs.asdict(TokenRenewed(expires_at=None if ends is None else _instant(ends)))
+        return msgspec.structs.asdict(TokenRenewed(expires_at=None if ends is None else utc_text(ends)))
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
