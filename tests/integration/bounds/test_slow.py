@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from structlog.testing import capture_logs
-from tests.integration.bounds.conftest import Client, Running, Serve, until
+from tests.integration.bounds.conftest import POLLING, Client, Running, Serve, until
 
 from callboard import telemetry
 from callboard.wire.session import Session
@@ -71,6 +71,21 @@ async def test_socket_max_unsent_bytes_closes_who_answers_pings_and_its_user_com
             assert again.pid != pid
             await node.publish("after")
             assert [name for name, _ in await events(again, "after")] == ["after"]
+
+
+async def test_socket_max_unsent_bytes_closes_who_does_not_poll(serve: Serve) -> None:
+    node = await serve(SOCKET_MAX_UNSENT_BYTES="200000")
+    async with node.http() as http:
+        sid = json.loads((await http.get(POLLING)).text[1:])["sid"]
+        await http.post(f"{POLLING}&sid={sid}", content=f'40/feed,{{"token":"{node.token()}"}}')
+        connection = node.node.engine.connections[sid]
+        await until(lambda: node.node.has_room("/feed", "user:u1"))
+        with capture_logs() as logs:
+            while not connection.closed:
+                assert connection.sink.unsent() <= 200_000
+                await node.publish("fill", FILL)
+        assert [entry["reason"] for entry in logs if entry["event"] == "socket.closed"] == ["slow"]
+        assert (await http.get(f"{POLLING}&sid={sid}")).status_code == 400, "which makes the stock client come back"
 
 
 async def test_who_was_slow_recovers_what_it_missed_if_that_is_little(serve: Serve) -> None:
