@@ -92,6 +92,8 @@ CALLBOARD = Peer(
         "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH")))),
         # The limits are for people; the load comes from one address and few administrators.
         "MAX_SOCKET_CONNECTIONS": "20000",
+        "SOCKET_MAX_UNAUTHENTICATED_PER_ADDRESS": "20000",
+        "SOCKET_MAX_CONNECTIONS_PER_USER": "20000",
         "NOTIFICATION_RATE_LIMIT": "1000000",
     },
     versions=_callboard_versions,

@@ -14,6 +14,7 @@ from callboard import __version__, reactions, telemetry, web_files
 from callboard.auth.principal import Principal
 from callboard.auth.revocations import Revocations
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
+from callboard.bounds import Bounds
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
 from callboard.demo import Demo, for_this_machine
@@ -22,6 +23,7 @@ from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService, UnreadCounts
 from callboard.realtime.engine import EngineOptions
 from callboard.realtime.lag import LoopLag
+from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
 from callboard.realtime.recovery import Recovery
@@ -43,8 +45,10 @@ from callboard.store.outbox import Outbox
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
 from callboard.transports.handshake import Policy
+from callboard.transports.http import HttpLimits, limited
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
+from callboard.wire.socketio import PacketLimits
 
 # Ending, in seconds: for what is committed and not delivered yet; for all connections, of which not many come back
 # in one second as long as that goes.
@@ -70,11 +74,12 @@ class TokenAuthenticator:
 class Callboard:
     """One node: everything between an open database and the network.
 
-    `asgi` serves REST, long-polling and the page; `ws_protocol` is uvicorn's WebSocket protocol class; both are
-    there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for.
+    `asgi` serves REST, long-polling and the page; `http_protocol` and `ws_protocol` are uvicorn's protocol classes;
+    all are there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for.
     """
 
     asgi: ASGIApp
+    http_protocol: Any
     ws_protocol: Any
 
     def __init__(
@@ -174,8 +179,8 @@ class Callboard:
         return None if self.relay.ready else "the relay is not in contact with the message log"
 
     def _make_node(self) -> Node:
-        options = EngineOptions(max_connections=self.settings.max_socket_connections)
-        node = Node(TokenAuthenticator(self.tokens), self.clock, options)
+        options, limits = engine_options(self.settings), client_limits(self.settings.bounds)
+        node = Node(TokenAuthenticator(self.tokens), self.clock, options, limits)
         for name, role in NAMESPACES.items():
             node.add(Namespace(name, role=role))
         return node
@@ -197,9 +202,11 @@ class Callboard:
             public=public,
             cors=RestCors(settings.cors_origins, credentials=settings.cors_credentials),
             version=__version__,
+            max_body=settings.bounds.max_body_bytes,
             litestar_handlers=[web_files.router()] if web_files.built() else [],
         )
         polling = Cors(Polling(self.node.engine, policy), policy)
+        self.http_protocol = limited(http_limits(settings.bounds))
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
         asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
         self.asgi = asgi if self._demo is None else for_this_machine(asgi)
@@ -208,6 +215,54 @@ class Callboard:
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(telemetry.report)
         self._tasks.append(task)
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    """The bounds of connections and their bytes."""
+    bounds = settings.bounds
+    return EngineOptions(
+        ping_interval=bounds.ping_interval_ms / 1000,
+        ping_timeout=bounds.ping_timeout_ms / 1000,
+        max_payload=bounds.max_payload,
+        max_fragments=bounds.max_fragments,
+        max_packets=bounds.max_packets_per_payload,
+        max_connections=settings.max_socket_connections,
+        max_unaccepted=bounds.max_unauthenticated_per_address,
+        max_unsent=bounds.max_unsent_bytes,
+        max_unsent_volatile=bounds.max_unsent_volatile_bytes,
+        max_held=bounds.max_held_volatile,
+        upgrade_timeout=bounds.upgrade_timeout_ms / 1000,
+    )
+
+
+def client_limits(bounds: Bounds) -> ClientLimits:
+    """The bounds of what one client asks for."""
+    return ClientLimits(
+        connect_timeout=bounds.connect_timeout_ms / 1000,
+        max_inbox=bounds.max_waiting_messages,
+        max_inbox_bytes=bounds.max_waiting_bytes,
+        max_rooms=bounds.max_rooms,
+        max_connections_per_user=bounds.max_connections_per_user,
+        messages_per_second=bounds.messages_per_second,
+        burst=bounds.messages_burst,
+        packets=PacketLimits(
+            max_attachments=bounds.max_attachments,
+            max_json_depth=bounds.max_json_depth,
+            max_name_length=bounds.max_name_length,
+        ),
+    )
+
+
+def http_limits(bounds: Bounds) -> HttpLimits:
+    """The bounds of requests."""
+    return HttpLimits(
+        head_timeout=bounds.head_timeout_ms / 1000,
+        body_timeout=bounds.body_timeout_ms / 1000,
+        send_timeout=bounds.send_timeout_ms / 1000,
+        min_rate=bounds.min_rate,
+        max_head=bounds.max_head_bytes,
+        max_pipelined=bounds.max_pipelined,
+    )
 
 
 def _roots(endpoints: list[Any], public: list[Any]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Client:
         now = node.engine.clock.monotonic()
         self._node = node
         self._connection = connection
-        self._decoder = Decoder(node.options.max_payload)
+        self._decoder = Decoder(node.options.max_payload, node.limits.packets)
         self._bucket = TokenBucket(node.limits.burst, now)
         self._members: dict[str, Member] = {}
         self._connect_by: float | None = now + node.limits.connect_timeout

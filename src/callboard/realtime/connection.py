@@ -196,7 +196,7 @@ class Connection:
     def receive_payload(self, body: bytes) -> None:
         """Take the body of a long-polling POST. Raises ProtocolError after ending the connection."""
         try:
-            for packet in engineio.decode_payload(body):
+            for packet in engineio.decode_payload(body, self._engine.options.max_packets):
                 if not self.closed:
                     self._take(packet)
         except ProtocolError as error:

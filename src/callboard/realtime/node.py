@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Coroutine
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
-from callboard.clock import Clock
+from callboard.clock import Clock, utc_text
 from callboard.errors import Forbidden
 from callboard.realtime.broker import Envelope
 from callboard.realtime.client import Client
@@ -22,10 +23,10 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace, check_fields
+from callboard.realtime.payloads import RENEW, RenewToken, TokenRenewed
 from callboard.realtime.recovery import Recovery
 from callboard.wire import socketio
 
-RENEW = "token"
 # Seconds between two turns in which a stopping node ends connections.
 DRAIN_STEP = 0.02
 
@@ -213,15 +214,11 @@ class Node:
         return Client(self, connection)
 
     async def _renew(self, member: Member, data: dict[str, object]) -> dict[str, object]:
-        """The message `token {token}`: keeps a connection beyond the end of its present token."""
-        check_fields(data, "token")
+        """Handle RENEW."""
+        check_fields(data, *RenewToken.__struct_fields__)
         principal = await self.authenticate(data)
         if principal.id != member.principal.id:
             raise Forbidden("the token is another user's")
         member.holder.renew(principal)
         ends = principal.expires_at
-        return {"expires_at": None if ends is None else _instant(ends)}
-
-
-def _instant(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return msgspec.structs.asdict(TokenRenewed(expires_at=None if ends is None else utc_text(ends)))

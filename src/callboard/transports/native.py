@@ -144,7 +144,8 @@ class NativeSink(WSListener):
         self._engine.traffic.bytes_in += len(data)
         assembler = self._assembler
         if assembler is None:
-            assembler = MessageAssembler(self._engine.options.max_payload)
+            options = self._engine.options
+            assembler = MessageAssembler(options.max_payload, options.max_fragments)
         message = assembler.feed(opcode, fin, data)
         # Kept only while a fragmented message is under way: most connections never have one.
         self._assembler = assembler if assembler.in_message else None
