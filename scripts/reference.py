@@ -15,13 +15,18 @@ import msgspec
 
 from callboard.notifications import payloads as notification_payloads
 from callboard.notifications.routes import routes as notification_routes
+from callboard.realtime import subscriptions
 from callboard.realtime.catalogue import Message
 from callboard.rest.endpoint import Endpoint
 from callboard.sockets import payloads as socket_payloads
 from callboard.sockets.routes import routes as socket_routes
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-CATALOGUE: tuple[Message, ...] = (*notification_payloads.CATALOGUE, *socket_payloads.CATALOGUE)
+CATALOGUE: tuple[Message, ...] = (
+    *notification_payloads.CATALOGUE,
+    *subscriptions.CATALOGUE,
+    *socket_payloads.CATALOGUE,
+)
 KINDS = {
     "durable": "Durable: through the log, in order, recovered. The position follows as a last string argument.",
     "volatile": "Volatile: newest wins for each key; sent anew on connecting.",
