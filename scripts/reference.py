@@ -16,6 +16,7 @@ import msgspec
 from callboard.notifications import payloads as notification_payloads
 from callboard.notifications.routes import routes as notification_routes
 from callboard.realtime import payloads as realtime_payloads
+from callboard.realtime import subscriptions
 from callboard.realtime.catalogue import EVERY, Message
 from callboard.rest.endpoint import Endpoint
 from callboard.sockets import payloads as socket_payloads
@@ -24,6 +25,7 @@ from callboard.sockets.routes import routes as socket_routes
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 CATALOGUE: tuple[Message, ...] = (
     *notification_payloads.CATALOGUE,
+    *subscriptions.CATALOGUE,
     *socket_payloads.CATALOGUE,
     *realtime_payloads.CATALOGUE,
 )

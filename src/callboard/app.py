@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from callboard import __version__, reactions, telemetry, web_files
+from callboard.auth.access import Access, DefaultAccess
 from callboard.auth.principal import Principal
 from callboard.auth.revocations import Revocations
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
@@ -27,6 +28,7 @@ from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
 from callboard.realtime.recovery import Recovery
+from callboard.realtime.subscriptions import Subscriptions
 from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
@@ -42,6 +44,7 @@ from callboard.store import revocations
 from callboard.store.database import Database
 from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
+from callboard.store.sessions import SessionStore
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
 from callboard.transports.handshake import Policy
@@ -57,6 +60,8 @@ MAX_DRAIN_TIME = 5.0
 DRAINED_PER_SECOND = 100
 CLOSE_TIME = 2.0
 
+# Where clients subscribe to the host's resources.
+SUBSCRIBABLE = ("/jobs", "/episodes")
 NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
 
 
@@ -75,7 +80,8 @@ class Callboard:
     """One node: everything between an open database and the network.
 
     `asgi` serves REST, long-polling and the page; `http_protocol` and `ws_protocol` are uvicorn's protocol classes;
-    all are there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for.
+    all are there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for;
+    `access` are its rules.
     """
 
     asgi: ASGIApp
@@ -83,7 +89,13 @@ class Callboard:
     ws_protocol: Any
 
     def __init__(
-        self, settings: Settings, *, clock: Clock | None = None, demo: bool = False, host: ASGIApp | None = None
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        demo: bool = False,
+        host: ASGIApp | None = None,
+        access: Access | None = None,
     ) -> None:
         """Read the keys. Raises SettingsError or StartError if they cannot be used."""
         self.settings = settings
@@ -93,6 +105,7 @@ class Callboard:
         self.node = self._make_node()
         self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
+        self._access = access or DefaultAccess()
         self._tasks: list[asyncio.Task[None]] = []
         self._opened: Database | None = None
 
@@ -120,6 +133,7 @@ class Callboard:
         )
         log = MessageLog(self.database)
         recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
+        subscriptions = self._subscriptions()
         outbox = Outbox(self.relay.wake)
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types)
@@ -132,6 +146,15 @@ class Callboard:
         self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
         self._own("recovery", recovery.start())
+        self._own("subscriptions", subscriptions.run())
+
+    def _subscriptions(self) -> Subscriptions:
+        """Rooms that clients ask for, and that are remembered for their recovery."""
+        sessions = SessionStore(self.database, recovery_window_hours=self.settings.recovery_window_hours)
+        subscriptions = self.node.subscriptions = Subscriptions(self._access, sessions, self.relay)
+        for name in SUBSCRIBABLE:
+            subscriptions.serve(self.node.namespace(name))
+        return subscriptions
 
     def _watch(self) -> StatisticsReader:
         """What operators see of this node."""

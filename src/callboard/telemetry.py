@@ -32,6 +32,7 @@ LOG_EVENTS: dict[str, str] = {
     "database.migrated": "version, name",
     "database.lost": "reason",
     "database.back": "seconds_away",
+    "sessions.failed": "reason, retry_in",
     "relay.leading": "",
     "relay.following": "",
     "relay.failed": "reason, retry_in | reason, position, name",

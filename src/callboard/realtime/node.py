@@ -24,7 +24,8 @@ from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace, check_fields
 from callboard.realtime.payloads import RENEW, RenewToken, TokenRenewed
-from callboard.realtime.recovery import Recovery
+from callboard.realtime.recovery import Claim, Recovery
+from callboard.realtime.subscriptions import Subscriptions
 from callboard.wire import socketio
 
 # Seconds between two turns in which a stopping node ends connections.
@@ -51,6 +52,7 @@ class Node:
     """See the module. `id` is new with each process.
 
     `recovery`: set it before the first connection to have clients get a pid and recover; without it they do not.
+    `subscriptions`: likewise, to have them recover the rooms that they had subscribed to.
     Every namespace takes the message `token`, by which a client renews its token in place.
     """
 
@@ -66,6 +68,7 @@ class Node:
         self.limits = limits or ClientLimits()
         self.engine = Engine(self.options, clock, self._receive)
         self.recovery: Recovery | None = None
+        self.subscriptions: Subscriptions | None = None
         self._authenticator = authenticator
         self._namespaces: dict[str, Namespace] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,6 +168,10 @@ class Node:
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
         """See Authenticator."""
         return await self._authenticator.authenticate(auth)
+
+    async def remembered(self, member: Member, claim: Claim) -> Collection[str] | None:
+        """See Subscriptions."""
+        return () if self.subscriptions is None else await self.subscriptions.remembered(member, claim)
 
     def on_left(self, callback: Callable[[Member], None]) -> None:
         """Call `callback` after a member has left its namespace, for whatever reason."""

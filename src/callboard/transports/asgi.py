@@ -178,7 +178,7 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 async def _send_one(send: Send, outgoing: Outgoing) -> None:
-    if outgoing.text:
+    if outgoing.text or not outgoing.attachments:
         await send({"type": "websocket.send", "text": outgoing.text.decode()})
     for data in outgoing.attachments:
         await send({"type": "websocket.send", "bytes": data})

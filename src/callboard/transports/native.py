@@ -50,6 +50,7 @@ _CLOSE_CODES = {
     Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
     Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }
+_SECOND_CLOSE = "CLOSE for the second time"
 _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 
 
@@ -188,7 +189,18 @@ class NativeSink(WSListener):
 
 
 class _Quiet:
-    """picows' logger. It lets through what only picows knows: broken frames, and defects of ours that it caught."""
+    """picows' logger of one connection. It lets through what only picows knows: broken frames, and defects of ours that
+    it caught.
+
+    picows reads one frame ahead, and refuses a second close frame before it has given us the first. It tells its logger
+    so before it answers, which is the moment to answer the first one: what stands behind a close frame counts for
+    nothing (RFC 6455, section 5.5.1).
+    """
+
+    __slots__ = ("transport",)
+
+    def __init__(self) -> None:
+        self.transport: WSTransport | None = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is logging's
         return False
@@ -202,6 +214,10 @@ class _Quiet:
         if not text.startswith("WS parser"):
             self.exception(text, *args)
             return
+        if self.transport is not None and _SECOND_CLOSE in str(args):
+            code = int(self.transport.close_handshake.recv.code)
+            self.transport.send_close(CloseCode.NORMAL if code in _NOT_ON_THE_WIRE else code)
+            return
         telemetry.log.info("socket.refused", code=ProtocolError.code, address=None, reason=text % args)
         telemetry.REFUSED.labels(ProtocolError.code).inc()
 
@@ -209,23 +225,21 @@ class _Quiet:
         telemetry.log.exception("task.failed", task="websocket", reason=text % args)
 
 
-_QUIET = _Quiet()
-
-
 def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProtocol]:
     """The class to give to uvicorn as `ws`. `engines`: by path, each ending in a slash ("/socket.io/")."""
 
     class NativeProtocol(WSProtocol):
-        __slots__ = ()
+        __slots__ = ("_quiet",)
 
         def __init__(self, *, config: Any, server_state: Any, app_state: Any) -> None:
+            self._quiet = _Quiet()
             limit = max(engine.options.max_payload for engine in engines.values())
             super().__init__(
                 host_port=None,
                 ws_path=None,
                 is_client_side=False,
                 ws_listener_factory=self._accept,
-                logger=_QUIET,
+                logger=self._quiet,
                 disconnect_on_exception=True,
                 websocket_handshake_timeout=None,
                 enable_auto_ping=False,
@@ -241,6 +255,11 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
         def data_received(self, data: bytes) -> None:
             """Take the upgrade request from uvicorn, in pieces that fit picows' buffer."""
             feed(self, _slim(data))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """The end. Nothing is left for the garbage collector."""
+            self._quiet.transport = None
+            super().connection_lost(exc)
 
         def _accept(self, upgrade: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
             path, _, query = upgrade.path.decode("latin-1").partition("?")
@@ -258,6 +277,7 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
                 headers |= {"Sec-WebSocket-Version": "13"} if refusal.status == 426 else {}
                 return _refused(refusal.status, refusal.body, {"Content-Type": "application/json", **headers})
             sink = NativeSink(engine, policy.address(request), connection)
+            self._quiet.transport = self.transport
             return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), sink)
 
     return NativeProtocol
