@@ -46,7 +46,6 @@ _CLOSE_CODES = {
     Reason.CLIENT: CloseCode.NORMAL,
     Reason.PROTOCOL: CloseCode.PROTOCOL_ERROR,
     Reason.STOPPING: CloseCode.GOING_AWAY,
-    Reason.SLOW: CloseCode.TRY_AGAIN_LATER,
     Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
     Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }

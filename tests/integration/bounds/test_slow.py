@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from structlog.testing import capture_logs
-from tests.integration.bounds.conftest import POLLING, Client, Running, Serve, until
+from tests.integration.bounds.conftest import PATIENCE, POLLING, Client, Running, Serve, until
 
 from callboard import telemetry
-from callboard.wire.session import Session
 
 SLOW = telemetry.CLOSED.labels("slow")
 # What one message holds, here.
@@ -25,19 +27,31 @@ async def stop_reading(node: Running, client: Client) -> int:
     return sent
 
 
-async def answer_pings(node: Running, client: Client, times: int) -> None:
-    """Answer the next pings although nothing is read: they are known by the session's deadline, which they move."""
+@asynccontextmanager
+async def answering_pings(client: Client) -> AsyncIterator[None]:
+    """Within the block the client answers every ping, although it reads none: it says so again and again."""
+
+    async def answer() -> None:
+        while True:
+            client.say("3")
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(answer())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def heartbeats(node: Running, client: Client, times: int) -> None:
+    """Wait until so many pings were answered: each ping and each answer moves the session's deadline."""
     session = node.connection(client).session
-    for _ in range(times):
-        await moves(session)
-        client.say("3")
-        await moves(session)
-
-
-async def moves(session: Session) -> None:
-    """Wait until a ping has gone out, or its answer has come."""
-    before = session.deadline
-    await until(lambda: session.deadline != before)
+    for _ in range(2 * times):
+        before = session.deadline
+        async with asyncio.timeout(PATIENCE):
+            while session.deadline == before:
+                await asyncio.sleep(0.01)
 
 
 async def events(client: Client, until_name: str) -> list[tuple[str, str | None]]:
@@ -53,10 +67,10 @@ async def events(client: Client, until_name: str) -> list[tuple[str, str | None]
 async def test_socket_max_unsent_bytes_closes_who_answers_pings_and_its_user_comes_back(serve: Serve) -> None:
     node = await serve(SOCKET_MAX_UNSENT_BYTES="200000", SOCKET_PING_INTERVAL="1000", SOCKET_PING_TIMEOUT="3000")
     closed = SLOW._value.get()
-    async with node.joined() as client:
+    async with node.joined() as client, answering_pings(client):
         connection, pid = node.connection(client), client.pid
         await stop_reading(node, client)
-        await answer_pings(node, client, 3)
+        await heartbeats(node, client, 3)
         assert not connection.closed
         most = 0
         with capture_logs() as logs:
