@@ -100,6 +100,8 @@ class NativeSink(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         self._write = transport.underlying_transport.write
+        # picows keeps both as long as the connection lives; their headers are 2 KB.
+        del transport.request.headers, transport.response.headers
         if self._opened_by is None:
             self.connection = self._engine.open(self, self.address)
         elif not self._opened_by.stand_by(self):

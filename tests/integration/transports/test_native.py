@@ -209,6 +209,16 @@ async def test_the_forwarded_address_is_taken_with_its_request(server: Server) -
         assert connection.address == "127.0.0.1"
 
 
+async def test_the_headers_of_the_handshake_are_not_kept(server: Server) -> None:
+    async with server.client() as client:
+        connection, _ = await server.open(client)
+        assert isinstance(connection.sink, NativeSink)
+        transport = connection.sink._transport
+        assert transport is not None
+        assert not hasattr(transport.request, "headers")
+        assert not hasattr(transport.response, "headers")
+
+
 async def test_bytes_are_counted_as_they_go_in_and_out(server: Server) -> None:
     async with server.client() as client:
         connection, receiver = await server.open(client)
