@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -27,6 +27,7 @@ from callboard.realtime.payloads import RENEW, RenewToken, TokenRenewed
 from callboard.realtime.recovery import Claim, Recovery
 from callboard.realtime.subscriptions import Subscriptions
 from callboard.wire import socketio
+from callboard.wire.engineio import Outgoing
 
 # Seconds between two turns in which a stopping node ends connections.
 DRAIN_STEP = 0.02
@@ -135,16 +136,25 @@ class Node:
                 self.recovery.delivered(envelope, None)
             return 0
         outgoing = socketio.encode_event(envelope.namespace, envelope.name, envelope.payload, envelope.position)
-        if envelope.position is None:
-            for member in members:
-                member.outlet.send_volatile(outgoing, envelope.key)
-        else:
-            for member in members:
-                member.outlet.send(outgoing)
-            if self.recovery is not None:
-                self.recovery.delivered(envelope, outgoing)
+        durable = envelope.position is not None
+        connections = [member.connection for member in members if member.outlet is member.connection]
+        if len(connections) < len(members):
+            self._hold(members, outgoing, envelope.key, durable)
+        self.engine.broadcast(connections, outgoing, envelope.key, volatile=not durable)
+        if durable and self.recovery is not None:
+            self.recovery.delivered(envelope, outgoing)
         self.engine.traffic.messages_out += len(members)
         return len(members)
+
+    def _hold(self, members: Iterable[Member], outgoing: Outgoing, key: str | None, durable: bool) -> None:
+        """Give a message to the members that are still given what they missed."""
+        for member in members:
+            if member.outlet is member.connection:
+                continue
+            if durable:
+                member.outlet.send(outgoing)
+            else:
+                member.outlet.send_volatile(outgoing, key)
 
     def connections_of(self, user_id: str) -> set[Connection]:
         """The connections that are in any namespace as this user."""

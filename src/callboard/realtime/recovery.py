@@ -119,7 +119,7 @@ class Pids:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._key = hashlib.blake2b(key).digest()
 
     def make(self, position: Position, namespace: str, user_id: str, *, at: int) -> str:
         """A new pid for a client whose messages come live from `position` on. `at`: now."""
@@ -143,7 +143,8 @@ class Pids:
         # Lengths keep ("a", "bc") and ("ab", "c") apart.
         parts = [part.encode() for part in (epoch, namespace, user_id)]
         message = body + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.digest(self._key, message, hashlib.sha256)[:_MAC_BYTES]
+        # BLAKE2 with a key is a MAC, at a quarter of an HMAC's cost; every client that connects is given one.
+        return hashlib.blake2b(message, key=self._key, digest_size=_MAC_BYTES).digest()
 
 
 class _Kept:

@@ -43,6 +43,9 @@ class AsgiSink:
             self.connection.pause()
         self._wake.set()
 
+    def write_one(self, outgoing: Outgoing) -> None:
+        self.write([outgoing])
+
     def unsent(self) -> int:
         return self._size
 

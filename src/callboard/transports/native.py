@@ -32,10 +32,11 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.transports.http import feed
-from callboard.wire.engineio import Outgoing
+from callboard.wire.engineio import FRAME_ROOM, Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
 
 READ_BUFFER = 2048
+_TEXT = WSMsgType.TEXT
 MAX_UNSENT_PONGS = 1 << 16
 CLOSING_TIME = 5.0
 
@@ -56,12 +57,13 @@ _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 class NativeSink(WSListener):
     """One WebSocket: picows' listener and the connection's sink in one object."""
 
-    __slots__ = ("_assembler", "_engine", "_opened_by", "_transport", "_write", "address", "connection")
+    __slots__ = ("_assembler", "_engine", "_opened_by", "_traffic", "_transport", "_write", "address", "connection")
 
     name = "websocket"
 
     def __init__(self, engine: Engine, address: str, connection: Connection | None) -> None:
         self._engine = engine
+        self._traffic = engine.traffic
         self.address = address
         # A WebSocket that names a session stands beside it until the upgrade is complete.
         self._opened_by = connection
@@ -77,6 +79,13 @@ class NativeSink(WSListener):
         self._engine.traffic.bytes_out += len(data)
         self._write(data)
 
+    def write_one(self, outgoing: Outgoing) -> None:
+        if self._transport is None or outgoing.attachments:
+            self.write([outgoing])
+            return
+        self._traffic.bytes_out += outgoing.frame_size
+        self._transport.send_reuse_external_bytearray(_TEXT, outgoing.buffer, FRAME_ROOM)
+
     def unsent(self) -> int:
         return int(self._transport.underlying_transport.get_write_buffer_size()) if self._transport else 0
 
@@ -91,6 +100,8 @@ class NativeSink(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         self._write = transport.underlying_transport.write
+        # picows keeps both as long as the connection lives; their headers are 2 KB.
+        del transport.request.headers, transport.response.headers
         if self._opened_by is None:
             self.connection = self._engine.open(self, self.address)
         elif not self._opened_by.stand_by(self):

@@ -60,6 +60,9 @@ class PollingSink:
         self._size += sum(outgoing.size for outgoing in batch)
         self._wake()
 
+    def write_one(self, outgoing: Outgoing) -> None:
+        self.write([outgoing])
+
     def unsent(self) -> int:
         return self._size
 

@@ -57,6 +57,11 @@ def encode(opcode: Opcode, data: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + data
 
 
+def size(length: int) -> int:
+    """How long the frame of so many bytes is."""
+    return length + (2 if length < 126 else 4 if length < 1 << 16 else 10)
+
+
 class MessageAssembler:
     """Joins the data frames of one connection into messages.
 
