@@ -11,15 +11,21 @@ from collections.abc import Coroutine
 from typing import Any
 
 from callboard import __version__, reactions, telemetry, web_files
+from callboard.auth.access import Access, DefaultAccess
 from callboard.auth.principal import Principal
 from callboard.auth.revocations import Revocations
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
 from callboard.demo import Demo, for_this_machine
+from callboard.notifications.choices import ChoiceService
+from callboard.notifications.choices_routes import routes as choice_routes
 from callboard.notifications.handlers import register as register_notifications
+from callboard.notifications.preferences_store import NotificationSettings
 from callboard.notifications.routes import routes as notification_routes
-from callboard.notifications.service import NotificationService, UnreadCounts
+from callboard.notifications.service import NotificationService
+from callboard.notifications.unread_counts import UnreadCounts
+from callboard.notifications.upkeep import NotificationUpkeep
 from callboard.realtime.engine import EngineOptions
 from callboard.realtime.lag import LoopLag
 from callboard.realtime.namespace import Namespace
@@ -78,10 +84,18 @@ class Callboard:
     ws_protocol: Any
 
     def __init__(
-        self, settings: Settings, *, clock: Clock | None = None, demo: bool = False, host: ASGIApp | None = None
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        access: Access | None = None,
+        demo: bool = False,
+        host: ASGIApp | None = None,
     ) -> None:
-        """Read the keys. Raises SettingsError or StartError if they cannot be used."""
+        """Read the keys. `access` decides who may reach which resource. Raises SettingsError or StartError if the keys
+        cannot be used."""
         self.settings = settings
+        self.access = access or DefaultAccess()
         self.clock = clock or SystemClock()
         self.revocations = Revocations()
         self.tokens = verifier(settings, clock=self.clock, revocations=self.revocations)
@@ -113,16 +127,26 @@ class Callboard:
         recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
         outbox = Outbox(self.relay.wake)
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
-        notifications = NotificationService(self.database, outbox, types=settings.notification_types)
+        notifications = NotificationService(self.database, outbox, types=settings.notification_types, clock=clock)
         register_notifications(self.node.namespace("/feed"), notifications)
+        choices = ChoiceService(self.database, self.access, types=settings.notification_types)
+        await choices.configure(notification_settings(settings))
+        upkeep = NotificationUpkeep(
+            self.database, outbox, self.relay, clock, retention_days=settings.notification_retention_days
+        )
         reactions.connect(self.node, self.unread)
         statistics = self._watch()
         sockets = SocketService(self.node, broker)
-        self._make_asgi([*notification_routes(notifications), *socket_routes(sockets, statistics)], statistics)
+        self._make_asgi(
+            [*notification_routes(notifications), *choice_routes(choices), *socket_routes(sockets, statistics)],
+            statistics,
+        )
         self._own("relay", self.relay.run())
         self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
         self._own("recovery", recovery.start())
+        self._own("notifications-due", upkeep.run_due())
+        self._own("notifications-removal", upkeep.run_removal())
 
     def _watch(self) -> StatisticsReader:
         """What operators see of this node."""
@@ -202,6 +226,17 @@ class Callboard:
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(report)
         self._tasks.append(task)
+
+
+def notification_settings(settings: Settings) -> NotificationSettings:
+    """What the database is told, for SQL callers too."""
+    return NotificationSettings(
+        rate_limit=settings.notification_rate_limit,
+        rate_overflow=settings.notification_rate_overflow,
+        batch_size=settings.notification_batch_size,
+        batch_timeout_ms=settings.notification_batch_timeout_ms,
+        types=None if settings.notification_types is None else sorted(settings.notification_types),
+    )
 
 
 def report(task: asyncio.Task[None]) -> None:
