@@ -18,9 +18,11 @@ from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
 from callboard.demo import Demo, for_this_machine
+from callboard.host import Host
 from callboard.notifications.choices import ChoiceService
 from callboard.notifications.choices_routes import routes as choice_routes
 from callboard.notifications.handlers import register as register_notifications
+from callboard.notifications.host import Notifications
 from callboard.notifications.preferences_store import NotificationSettings
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService
@@ -76,8 +78,9 @@ class TokenAuthenticator:
 class Callboard:
     """One node: everything between an open database and the network.
 
-    `asgi` serves REST, long-polling and the page; `ws_protocol` is uvicorn's WebSocket protocol class; both are
-    there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for.
+    `asgi` serves REST, long-polling and the page; `ws_protocol` is uvicorn's WebSocket protocol class; `host` is what a
+    host application may call. All three are there after `start`. The argument `host` is a host application, which gets
+    the requests that Callboard has no answer for.
     """
 
     asgi: ASGIApp
@@ -129,6 +132,7 @@ class Callboard:
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types, clock=clock)
         register_notifications(self.node.namespace("/feed"), notifications)
+        self.host = Host(notifications=Notifications(notifications))
         choices = ChoiceService(self.database, self.access, types=settings.notification_types)
         await choices.configure(notification_settings(settings))
         upkeep = NotificationUpkeep(
@@ -219,8 +223,19 @@ class Callboard:
         )
         polling = Cors(Polling(self.node.engine, policy), policy)
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
-        asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+        asgi = _dispatch(api, polling, self._hosted(), _roots(endpoints, public))
         self.asgi = asgi if self._demo is None else for_this_machine(asgi)
+
+    def _hosted(self) -> ASGIApp | None:
+        """The host application, which finds Callboard in its scopes."""
+        host, api = self._host, self.host
+        if host is None:
+            return None
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await host({**scope, "callboard": api}, receive, send)
+
+        return app
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

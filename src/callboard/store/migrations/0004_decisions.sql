@@ -596,6 +596,26 @@ comment on function callboard.create_for_followers(
   text, text, text, text, text, jsonb, text, text, text, text, text, integer) is
   'Private. The same for everybody who follows a resource, but for the actor.';
 
+-- For a host application's own transaction: NOTIFY wakes the relay when that commits.
+create function callboard.create_within(
+  user_ids text[], followed_type text, followed_id text, type text, title text, message text, data jsonb,
+  priority text, actor text, resource_type text, resource_id text, group_key text, expires_in integer,
+  refuse_over_limit boolean
+) returns callboard.created_notification
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_notify('callboard_outbox', '');
+  if followed_type is not null then
+    return callboard.create_for_followers(followed_type, followed_id, type, title, message, data, priority, actor,
+      resource_type, resource_id, group_key, expires_in);
+  end if;
+  return callboard.create_notification(user_ids, type, title, message, data, priority, actor, resource_type,
+    resource_id, group_key, expires_in, refuse_over_limit);
+end
+$$;
+
 -- Runs `create_notification` once for a caller's key; again gives the first answer.
 create function callboard.claim_key(caller text, key text, fingerprint bytea) returns jsonb
 language plpgsql volatile
