@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from callboard.notifications import payloads as notification_payloads
+from callboard.notifications.choices_routes import routes as choice_routes
 from callboard.notifications.routes import routes as notification_routes
 from callboard.realtime import payloads as realtime_payloads
 from callboard.realtime import subscriptions
@@ -52,7 +53,7 @@ def messages_page() -> str:
 def rest_page() -> str:
     """The table of endpoints."""
     service: Any = None  # the declarations do not touch it
-    found: list[Endpoint] = [*notification_routes(service), *socket_routes(service, service)]
+    found: list[Endpoint] = [*notification_routes(service), *choice_routes(service), *socket_routes(service, service)]
     rows = [f"| `{at.method}` | `/api/v1{at.path}` | {_who(at)} | {at.status} | {at.summary} |" for at in found]
     table = "\n".join(["| method | path | who | status | what |", "|---|---|---|---|---|", *rows])
     return (REFERENCE / "rest.intro.md").read_text().rstrip() + "\n\n" + table + "\n"

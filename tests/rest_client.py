@@ -9,10 +9,13 @@ from typing import Any
 
 import httpx
 
+from callboard.auth.access import DefaultAccess
 from callboard.auth.principal import Principal
 from callboard.auth.tokens import TokenSigner, verifier
 from callboard.clock import Clock, SystemClock
 from callboard.errors import Unauthenticated
+from callboard.notifications.choices import ChoiceService
+from callboard.notifications.choices_routes import routes as choice_routes
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService
 from callboard.realtime.broker import Envelope
@@ -84,7 +87,8 @@ def slice_endpoints(
     service = NotificationService(queries, outbox or Outbox(), types=types)
     node = node or empty_node()
     sockets = SocketService(node, publisher or Publisher(), admin_log=admin_log)
-    return [*notification_routes(service), *socket_routes(sockets, statistics_of(node))]
+    choices = ChoiceService(queries, DefaultAccess(), types=types)
+    return [*notification_routes(service), *choice_routes(choices), *socket_routes(sockets, statistics_of(node))]
 
 
 def empty_node() -> Node:

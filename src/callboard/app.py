@@ -15,16 +15,20 @@ from callboard.auth.access import Access, DefaultAccess
 from callboard.auth.principal import Principal
 from callboard.auth.revocations import Revocations
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
-from callboard.bounds import Bounds
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
 from callboard.demo import Demo, for_this_machine
+from callboard.host import Host
+from callboard.notifications.choices import ChoiceService
+from callboard.notifications.choices_routes import routes as choice_routes
 from callboard.notifications.handlers import register as register_notifications
+from callboard.notifications.host import Notifications
 from callboard.notifications.routes import routes as notification_routes
-from callboard.notifications.service import NotificationService, UnreadCounts
-from callboard.realtime.engine import EngineOptions
+from callboard.notifications.service import NotificationService
+from callboard.notifications.unread_counts import UnreadCounts
+from callboard.notifications.upkeep import NotificationUpkeep
+from callboard.options import client_limits, engine_options, http_limits, notification_settings
 from callboard.realtime.lag import LoopLag
-from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
 from callboard.realtime.recovery import Recovery
@@ -32,6 +36,7 @@ from callboard.realtime.subscriptions import Subscriptions
 from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
+from callboard.rest.endpoint import Verifier
 from callboard.settings import Settings
 from callboard.sockets.alerts import Alerts
 from callboard.sockets.handlers import register as register_sockets
@@ -44,14 +49,14 @@ from callboard.store import revocations
 from callboard.store.database import Database
 from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
+from callboard.store.people import People
 from callboard.store.sessions import SessionStore
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
 from callboard.transports.handshake import Policy
-from callboard.transports.http import HttpLimits, limited
+from callboard.transports.http import limited
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
-from callboard.wire.socketio import PacketLimits
 
 # Ending, in seconds: for what is committed and not delivered yet; for all connections, of which not many come back
 # in one second as long as that goes.
@@ -65,10 +70,26 @@ SUBSCRIBABLE = ("/jobs", "/episodes")
 NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
 
 
+class PeopleVerifier:
+    """Verifies tokens, and has the people noted whom they name. `people` is there once the database is."""
+
+    people: People | None = None
+
+    def __init__(self, tokens: TokenVerifier) -> None:
+        self._tokens = tokens
+
+    async def verify(self, token: str | None) -> Principal:
+        """Raises Unauthenticated."""
+        principal = await self._tokens.verify(token)
+        if self.people is not None:
+            self.people.note(principal)
+        return principal
+
+
 class TokenAuthenticator:
     """The connect step: `auth: {token}`."""
 
-    def __init__(self, tokens: TokenVerifier) -> None:
+    def __init__(self, tokens: Verifier) -> None:
         self._tokens = tokens
 
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
@@ -80,8 +101,8 @@ class Callboard:
     """One node: everything between an open database and the network.
 
     `asgi` serves REST, long-polling and the page; `http_protocol` and `ws_protocol` are uvicorn's protocol classes;
-    all are there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for;
-    `access` are its rules.
+    `host` is what a host application may call. All are there after `start`. The argument `host` is a host application,
+    which gets the requests that Callboard has no answer for; `access` are its rules.
     """
 
     asgi: ASGIApp
@@ -99,13 +120,14 @@ class Callboard:
     ) -> None:
         """Read the keys. Raises SettingsError or StartError if they cannot be used."""
         self.settings = settings
+        self.access = access or DefaultAccess()
         self.clock = clock or SystemClock()
         self.revocations = Revocations()
         self.tokens = verifier(settings, clock=self.clock, revocations=self.revocations)
+        self.verifier = PeopleVerifier(self.tokens)
         self.node = self._make_node()
         self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
-        self._access = access or DefaultAccess()
         self._tasks: list[asyncio.Task[None]] = []
         self._opened: Database | None = None
 
@@ -136,22 +158,35 @@ class Callboard:
         subscriptions = self._subscriptions()
         outbox = Outbox(self.relay.wake)
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
-        notifications = NotificationService(self.database, outbox, types=settings.notification_types)
+        notifications = NotificationService(self.database, outbox, types=settings.notification_types, clock=clock)
         register_notifications(self.node.namespace("/feed"), notifications)
+        self.host = Host(notifications=Notifications(notifications))
+        choices = ChoiceService(self.database, self.access, types=settings.notification_types)
+        await choices.configure(notification_settings(settings))
+        upkeep = NotificationUpkeep(
+            self.database, outbox, self.relay, clock, retention_days=settings.notification_retention_days
+        )
         reactions.connect(self.node, self.unread)
         statistics = self._watch()
         sockets = SocketService(self.node, broker)
-        self._make_asgi([*notification_routes(notifications), *socket_routes(sockets, statistics)], statistics)
+        self._make_asgi(
+            [*notification_routes(notifications), *choice_routes(choices), *socket_routes(sockets, statistics)],
+            statistics,
+        )
         self._own("relay", self.relay.run())
         self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
         self._own("recovery", recovery.start())
         self._own("subscriptions", subscriptions.run())
+        people = self.verifier.people = People(self.database)
+        self._own("people", people.run())
+        self._own("notifications-due", upkeep.run_due())
+        self._own("notifications-removal", upkeep.run_removal())
 
     def _subscriptions(self) -> Subscriptions:
         """Rooms that clients ask for, and that are remembered for their recovery."""
         sessions = SessionStore(self.database, recovery_window_hours=self.settings.recovery_window_hours)
-        subscriptions = self.node.subscriptions = Subscriptions(self._access, sessions, self.relay)
+        subscriptions = self.node.subscriptions = Subscriptions(self.access, sessions, self.relay)
         for name in SUBSCRIBABLE:
             subscriptions.serve(self.node.namespace(name))
         return subscriptions
@@ -203,7 +238,7 @@ class Callboard:
 
     def _make_node(self) -> Node:
         options, limits = engine_options(self.settings), client_limits(self.settings.bounds)
-        node = Node(TokenAuthenticator(self.tokens), self.clock, options, limits)
+        node = Node(TokenAuthenticator(self.verifier), self.clock, options, limits)
         for name, role in NAMESPACES.items():
             node.add(Namespace(name, role=role))
         return node
@@ -221,7 +256,7 @@ class Callboard:
         public = [*status.endpoints(), *(self._demo.endpoints() if self._demo is not None else [])]
         api = create_api(
             endpoints,
-            self.tokens,
+            self.verifier,
             public=public,
             cors=RestCors(settings.cors_origins, credentials=settings.cors_credentials),
             version=__version__,
@@ -231,61 +266,24 @@ class Callboard:
         polling = Cors(Polling(self.node.engine, policy), policy)
         self.http_protocol = limited(http_limits(settings.bounds))
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
-        asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+        asgi = _dispatch(api, polling, self._hosted(), _roots(endpoints, public))
         self.asgi = asgi if self._demo is None else for_this_machine(asgi)
+
+    def _hosted(self) -> ASGIApp | None:
+        """The host application, which finds Callboard in its scopes."""
+        host, api = self._host, self.host
+        if host is None:
+            return None
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await host({**scope, "callboard": api}, receive, send)
+
+        return app
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(telemetry.report)
         self._tasks.append(task)
-
-
-def engine_options(settings: Settings) -> EngineOptions:
-    """The bounds of connections and their bytes."""
-    bounds = settings.bounds
-    return EngineOptions(
-        ping_interval=bounds.ping_interval_ms / 1000,
-        ping_timeout=bounds.ping_timeout_ms / 1000,
-        max_payload=bounds.max_payload,
-        max_fragments=bounds.max_fragments,
-        max_packets=bounds.max_packets_per_payload,
-        max_connections=settings.max_socket_connections,
-        max_unaccepted=bounds.max_unauthenticated_per_address,
-        max_unsent=bounds.max_unsent_bytes,
-        max_unsent_volatile=bounds.max_unsent_volatile_bytes,
-        max_held=bounds.max_held_volatile,
-        upgrade_timeout=bounds.upgrade_timeout_ms / 1000,
-    )
-
-
-def client_limits(bounds: Bounds) -> ClientLimits:
-    """The bounds of what one client asks for."""
-    return ClientLimits(
-        connect_timeout=bounds.connect_timeout_ms / 1000,
-        max_inbox=bounds.max_waiting_messages,
-        max_inbox_bytes=bounds.max_waiting_bytes,
-        max_rooms=bounds.max_rooms,
-        max_connections_per_user=bounds.max_connections_per_user,
-        messages_per_second=bounds.messages_per_second,
-        burst=bounds.messages_burst,
-        packets=PacketLimits(
-            max_attachments=bounds.max_attachments,
-            max_json_depth=bounds.max_json_depth,
-            max_name_length=bounds.max_name_length,
-        ),
-    )
-
-
-def http_limits(bounds: Bounds) -> HttpLimits:
-    """The bounds of requests."""
-    return HttpLimits(
-        head_timeout=bounds.head_timeout_ms / 1000,
-        body_timeout=bounds.body_timeout_ms / 1000,
-        send_timeout=bounds.send_timeout_ms / 1000,
-        min_rate=bounds.min_rate,
-        max_head=bounds.max_head_bytes,
-        max_pipelined=bounds.max_pipelined,
-    )
 
 
 def _roots(endpoints: list[Any], public: list[Any]) -> tuple[str, ...]:

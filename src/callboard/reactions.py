@@ -12,7 +12,7 @@ import msgspec
 from callboard import telemetry
 from callboard.auth.revocations import Revocations
 from callboard.clock import Clock
-from callboard.notifications.service import UnreadCounts
+from callboard.notifications.unread_counts import UnreadCounts
 from callboard.realtime.broker import Envelope
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
@@ -23,6 +23,7 @@ from callboard.store.revocations import CONTROL, REVOKED, Revoked
 
 FEED = "/feed"
 _USER_ROOM = "user:"
+_DELETED = "notification:deleted"
 
 
 def envelope_of(message: LoggedMessage) -> Envelope:
@@ -58,7 +59,8 @@ class RecoveryLog:
 def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[LoggedMessage], None]:
     """A committed message goes to its rooms here; one about a single person's notifications renews their count.
 
-    A batch renews no counts: every recipient's client counts its own `notification:new`.
+    A batch renews no counts: every recipient's client counts its own `notification:new`. What goes away renews them
+    all: a client does not know whether one that it never loaded was read.
     """
 
     def deliver(message: LoggedMessage) -> None:
@@ -66,10 +68,10 @@ def deliver_logged(node: Node, unread: UnreadCounts, clock: Clock) -> Callable[[
         if not receivers:
             return
         telemetry.COMMIT_TO_WRITE.observe(max(0.0, (clock.now() - message.created_at).total_seconds()))
-        if len(message.rooms) == 1 and message.name.startswith("notification:"):
-            room = message.rooms[0]
-            if room.startswith(_USER_ROOM):
-                unread.mark(room.removeprefix(_USER_ROOM))
+        if message.name == _DELETED or (len(message.rooms) == 1 and message.name.startswith("notification:")):
+            for room in message.rooms:
+                if room.startswith(_USER_ROOM):
+                    unread.mark(room.removeprefix(_USER_ROOM))
 
     return deliver
 

@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 
 from callboard.bounds import Bounds, read_bounds
 from callboard.errors import SettingsError
-from callboard.setting_values import Reader, boolean, database_url, networks, notification_types, origins, words
+from callboard.setting_values import Reader, boolean, database_url, networks, origins, words
 
 SYMMETRIC_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
 ASYMMETRIC_ALGORITHMS = frozenset(
@@ -49,6 +49,11 @@ class Settings:
     jwt_audience: str | None = None
 
     notification_types: frozenset[str] | None = None
+    notification_rate_limit: int = 50
+    notification_rate_overflow: str = "suppress"
+    notification_batch_size: int = 100
+    notification_batch_timeout_ms: int = 5000
+    notification_retention_days: int = 30
     recovery_window_hours: int = 72
 
     log_level: str = "info"
@@ -101,6 +106,11 @@ def load(environ: Mapping[str, str] | None = None, *, data_dir: Path | None = No
         jwt_issuer=read.text("JWT_ISSUER"),
         jwt_audience=read.text("JWT_AUDIENCE"),
         notification_types=read.parsed("NOTIFICATION_TYPES", None, notification_types),
+        notification_rate_limit=read.integer("NOTIFICATION_RATE_LIMIT", 50, 1, 1_000_000_000),
+        notification_rate_overflow=read.choice("NOTIFICATION_RATE_OVERFLOW", "suppress", ("suppress", "fold")),
+        notification_batch_size=read.integer("NOTIFICATION_BATCH_SIZE", 100, 1, 1_000_000),
+        notification_batch_timeout_ms=read.integer("NOTIFICATION_BATCH_TIMEOUT", 5000, 0, 86_400_000),
+        notification_retention_days=read.integer("NOTIFICATION_RETENTION_DAYS", 30, 1, 36_500),
         recovery_window_hours=read.integer("RECOVERY_WINDOW_HOURS", 72, 1, 24 * 90),
         log_level=read.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         log_format=read.choice("LOG_FORMAT", "console", ("console", "json")),

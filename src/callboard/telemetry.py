@@ -45,6 +45,8 @@ LOG_EVENTS: dict[str, str] = {
     "socket.closed": "reason, transport, address",
     "message.refused": "namespace, name, user, code, reason",
     "socket.handler_failed": "namespace, name, reason",
+    "notifications.due": "released, groups",
+    "notifications.removed": "kind, number",
     "user.revoked": "user, connections",
     "admin.action": "actor, action, target",
     "admin.alert": "kind, reason",
@@ -55,6 +57,9 @@ RELAYED = Counter("callboard_relayed", "Outbox rows moved into the message log")
 CLOSED = Counter("callboard_connections_closed", "Closed sessions", ["reason"])
 REFUSED = Counter("callboard_refused", "Refused handshakes, connects and messages", ["code"])
 RECOVERIES = Counter("callboard_recoveries", "Clients that came back and asked to recover", ["outcome"])
+NOTIFIED = Counter("callboard_notified", "Recipients of new notifications, by what became of it", ["outcome"])
+RELEASED = Counter("callboard_released", "Copies that arrived when their hold had ended")
+REMOVED = Counter("callboard_removed", "Rows that upkeep removed", ["kind"])
 COMMIT_TO_WRITE = Histogram(
     "callboard_commit_to_write_seconds",
     "From a message's commit to its write to sockets",

@@ -45,6 +45,7 @@ def service(database: Database) -> NotificationService:
 
 
 async def test_a_notification_is_the_same_everywhere(service: NotificationService, database: Database) -> None:
+    await database.execute("insert into callboard.people (id, name) values ('mira', 'Mira Okafor')")
     created = await service.create(["u2", "u1"], FULL, data=DATA, actor="caller")
     notification = msgspec.json.decode(created.payload, type=Notification)
     assert notification == Notification(
@@ -55,15 +56,19 @@ async def test_a_notification_is_the_same_everywhere(service: NotificationServic
         data={"nested": {"n": 1.5, "list": [1, None, True]}, "text": "ü \x01"},
         priority="urgent",
         actor="mira",
+        actor_name="Mira Okafor",
         resource=Resource(type="episode", id="4"),
         group_key=None,
+        group=None,
         created_at=notification.created_at,
+        arrived_at=notification.arrived_at,
         expires_at=notification.expires_at,
         read_at=None,
         seen_at=None,
         archived_at=None,
         revision=1,
     )
+    assert created.id is not None
     assert created.id.version == 7
     assert notification.expires_at == await database.fetchval(
         "select callboard.utc_text(created_at + interval '1 hour') from callboard.notifications"
@@ -78,12 +83,13 @@ async def test_a_notification_is_the_same_everywhere(service: NotificationServic
 
 async def test_changes_and_their_messages(service: NotificationService, database: Database) -> None:
     created = await service.create(["u1"], FULL, data=DATA, actor=None)
+    assert created.id is not None
     first = msgspec.json.decode(created.payload, type=Notification)
-    read = await service.mark("u1", created.id, read=True)
+    read = await service.change("u1", created.id, "read")
     decoded = msgspec.json.decode(read, type=Notification)
     assert (decoded.revision, decoded.read_at, decoded.seen_at) == (2, decoded.seen_at, decoded.read_at)
     assert msgspec.structs.replace(decoded, read_at=None, seen_at=None, revision=1) == first
-    unread = await service.mark("u1", created.id, read=False)
+    unread = await service.change("u1", created.id, "unread")
     assert msgspec.json.decode(unread, type=Notification).revision == 3
     sent = await messages(database, "notification:updated")
     assert [message["payload"].encode() for message in sent] == [read, unread]

@@ -40,12 +40,13 @@ def register(feed: Registry, service: NotificationService) -> None:
     """Let clients of `feed` send the slice's messages."""
 
     async def read(member: Asker, data: dict[str, object]) -> dict[str, object]:
-        payload = await service.mark(member.principal.id, _id(data), read=True)
+        payload = await service.change(member.principal.id, _id(data), "read")
         return {"notification": msgspec.json.decode(payload)}
 
     async def read_all(member: Asker, data: dict[str, object]) -> dict[str, object]:
         check_fields(data)
-        return {"updated": await service.mark_all_read(member.principal.id)}
+        done = await service.mark_all_read(member.principal.id)
+        return {"updated": done.updated, "position": done.position}
 
     feed.on("notification:read", read)
     feed.on("notification:read-all", read_all)

@@ -1,13 +1,15 @@
 """Notifications: what one may say, and to whom.
 
 Owns: the shape of a new notification, as REST and Python callers give it, and the rules that a type alone
-cannot state. SQL callers meet the same rules in `callboard.check_notification`. Never: I/O, a clock.
+cannot state. SQL callers meet the same rules in `callboard.check_notification`. Never: I/O, a clock, what a
+person chose (`preferences.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +18,7 @@ from callboard.errors import Invalid
 
 MAX_RECIPIENTS = 10_000
 MAX_DATA_BYTES = 16 * 1024
+MAX_CHANGED = 100
 MAX_EXPIRES_IN = 10 * 365 * 24 * 3600
 
 TYPE_PATTERN = r"^[a-z0-9][a-z0-9_.:-]{0,63}$(?!\n)"
@@ -34,11 +37,23 @@ NotificationType = Annotated[str, Meta(pattern=TYPE_PATTERN, max_length=64, exam
 Priority = Literal["low", "normal", "high", "urgent"]
 
 
+ResourceType = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$(?!\n)", max_length=64)]
+ResourceId = Annotated[str, Meta(min_length=1, max_length=200)]
+NotificationIds = Annotated[list[UUID], Meta(min_length=1, max_length=MAX_CHANGED)]
+
+
 class Resource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a notification is about."""
 
-    type: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$(?!\n)", max_length=64)]
-    id: Annotated[str, Meta(min_length=1, max_length=200)]
+    type: ResourceType
+    id: ResourceId
+
+
+class FollowedResource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A resource that people follow."""
+
+    resource_type: ResourceType
+    resource_id: ResourceId
 
 
 class NewNotification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,14 +70,27 @@ class NewNotification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     actor: Annotated[UserId, Meta(description="Who did it; by default the caller")] | None = None
     resource: Resource | None = None
     expires_in: Annotated[int, Meta(ge=1, le=MAX_EXPIRES_IN, description="Seconds")] | None = None
+    group_key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=200,
+                pattern=r"^[^~]",
+                description="Folds into the unread one that the recipient has with the same key",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class CreateNotification(NewNotification, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new notification for one person (`user_id`) or several (`user_ids`): exactly one of the two is
-    given."""
+    """A new notification for one person (`user_id`), several (`user_ids`), or everybody who follows a
+    resource (`subscribers_of`; the actor is left out): exactly one of the three is given."""
 
     user_id: UserId | None = None
     user_ids: UserIds | None = None
+    subscribers_of: FollowedResource | None = None
 
 
 class CreateBatch(NewNotification, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,14 +99,22 @@ class CreateBatch(NewNotification, frozen=True, kw_only=True, forbid_unknown_fie
     user_ids: UserIds
 
 
-def recipients_of(request: CreateNotification) -> Sequence[str]:
-    """The user ids that a request names. Raises Invalid unless it names them one way."""
-    if (request.user_id is None) == (request.user_ids is None):
-        raise Invalid("give either user_id or user_ids", field="user_id")
-    return [request.user_id] if request.user_id is not None else request.user_ids or []
+class NamedNotifications(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Some of the caller's notifications; others' and unknown ones are passed over."""
+
+    ids: NotificationIds
 
 
-def check_type(type_: str, allowed: frozenset[str] | None) -> None:
+def recipients_of(request: CreateNotification) -> str | Sequence[str] | FollowedResource:
+    """Whom a request names: one person, several, or a resource's followers. Raises Invalid unless it names them one
+    way."""
+    given = [each for each in (request.user_id, request.user_ids, request.subscribers_of) if each is not None]
+    if len(given) != 1:
+        raise Invalid("give one of user_id, user_ids and subscribers_of", field="user_id")
+    return given[0]
+
+
+def check_type(type_: str, allowed: frozenset[str] | None, field: str = "type") -> None:
     """Raises Invalid for a type that NOTIFICATION_TYPES, if set, does not list."""
     if allowed is not None and type_ not in allowed:
-        raise Invalid(f"type must be one of {', '.join(sorted(allowed))}", field="type")
+        raise Invalid(f"{field} must be one of {', '.join(sorted(allowed))}", field=field)

@@ -10,22 +10,64 @@ absolute.
 
 from __future__ import annotations
 
+from datetime import MAXYEAR, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from callboard.notifications.model import Priority, Resource
+from callboard.clock import utc_text
+from callboard.notifications.model import FollowedResource, Priority, Resource
+from callboard.notifications.preferences import MutedResources, MutedTypes, QuietHours, Types
 from callboard.realtime.catalogue import Message, Time
 
 FEED = "/feed"
 
+ExactTime = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
+        description="UTC, ISO 8601 with microseconds",
+        examples=["2026-01-31T09:30:00.000000Z"],
+    ),
+]
+ActorName = Annotated[str | None, Meta(description="The actor's name as it was known at that time")]
+Outcome = Literal["now", "held", "folded", "suppressed"]
+Rule = Annotated[
+    str,
+    Meta(
+        description="muted_type, muted_resource, group, rate_limited, attention, quiet_hours or urgent; "
+        "null: no rule was met"
+    ),
+]
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="UUIDv7")]
 Position = Annotated[str, Meta(pattern=r"^[^.]+\.\d+$", description="{epoch}.{seq} of the message log")]
 
 
+class GroupMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of those that were folded."""
+
+    id: Uuid
+    title: str
+    actor: str | None
+    actor_name: ActorName
+    created_at: Time
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several notifications in one: "NAME and 12 others updated Episode 4"."""
+
+    count: Annotated[int, Meta(ge=1, description="How many were folded, the first included")]
+    actors: Annotated[int, Meta(ge=0, le=100, description="How many people are behind them; counted up to 100")]
+    first: GroupMember
+    latest: GroupMember
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One person's copy of a notification: its whole state, in lists and in messages alike."""
+    """One person's copy of a notification: its whole state, in lists and in messages alike.
+
+    A group has the id, type and `created_at` of its first notification, and for the rest shows its latest.
+    """
 
     id: Uuid
     type: str
@@ -34,9 +76,12 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     data: dict[str, Any]
     priority: Priority
     actor: str | None
+    actor_name: ActorName
     resource: Resource | None
     group_key: str | None
+    group: Group | None
     created_at: Time
+    arrived_at: Annotated[ExactTime, Meta(description="The order of the list; null while it is not in it")] | None
     expires_at: Time | None
     read_at: Time | None
     seen_at: Time | None
@@ -73,19 +118,103 @@ class Suppressed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rate_limited: int = 0
 
 
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of it for one recipient, and by which rule."""
+
+    outcome: Outcome
+    rule: Rule | None
+    held_until: Time | None
+
+
+class NotificationForOne(Notification, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new notification to one person, and what became of it. Unless that was `now`, it is not in the inbox."""
+
+    decision: Decision
+
+
 class CreatedNotification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What became of a notification to several people."""
 
     notification_id: Uuid
-    created: Annotated[int, Meta(ge=0, description="Copies made")]
-    held: int = 0
+    created: Annotated[int, Meta(ge=0, description="Arrived at once")]
+    held: Annotated[int, Meta(ge=0, description="Will arrive later")] = 0
+    folded: Annotated[int, Meta(ge=0, description="Joined a group that is in the inbox, or held")] = 0
     suppressed: Suppressed = Suppressed()
 
 
+class ForRecipient(Decision, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What would become of it for one recipient. `used`: the values that the rule looked at."""
+
+    user_id: str
+    used: dict[str, Any] | None
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What would become of a notification now; nothing was stored, sent or counted."""
+
+    created: int
+    held: int
+    folded: int
+    suppressed: Suppressed
+    recipients: Annotated[list[ForRecipient], Meta(max_length=100, description="The first 100, by user id")]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why it was sent now, held, folded or suppressed. `used`: the values that the rule looked at."""
+
+    notification_id: Uuid
+    user_id: str
+    outcome: Outcome
+    rule: Rule | None
+    used: dict[str, Any]
+    summary: Annotated[str, Meta(description="The same as a sentence")]
+    decided_at: Time
+    held_until: Time | None
+    arrived_at: ExactTime | None
+    folded_into: Uuid | None
+
+
 class ReadAll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many became read."""
+    """How many became read: all that had arrived at `position`."""
 
     updated: Annotated[int, Meta(ge=0)]
+    position: Position
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many were changed; those that were so already are not counted."""
+
+    updated: Annotated[int, Meta(ge=0)]
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many were removed."""
+
+    deleted: Annotated[int, Meta(ge=0)]
+
+
+class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the caller chose."""
+
+    muted_types: MutedTypes
+    muted_resources: MutedResources
+    quiet_hours: QuietHours | None
+    types: Types
+    updated_at: Time
+
+
+class Subscription(FollowedResource, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A resource that the caller follows."""
+
+    created_at: Time
+
+
+class SubscriptionPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page, the newest first."""
+
+    items: list[Subscription]
+    next_cursor: str | None
+    position: Position
 
 
 class ReadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,6 +239,14 @@ class ReadAllAcknowledgement(msgspec.Struct, frozen=True, kw_only=True, forbid_u
 
     ok: Literal[True]
     updated: int
+    position: Position
+
+
+def time_text(at: datetime | None) -> str | None:
+    """A moment in the form of `Time`; None for one that never comes."""
+    if at is None or at.year == MAXYEAR:
+        return None
+    return utc_text(at)
 
 
 CATALOGUE: tuple[Message, ...] = (
@@ -118,7 +255,7 @@ CATALOGUE: tuple[Message, ...] = (
         namespace=FEED,
         kind="durable",
         rooms="user:{id} of every recipient: one message, the same bytes for all",
-        summary="A notification arrived.",
+        summary="A notification arrived: just created, or held until now.",
         fields=Notification,
     ),
     Message(
@@ -127,7 +264,8 @@ CATALOGUE: tuple[Message, ...] = (
         kind="durable",
         rooms="user:{id} of the copy's owner",
         summary=(
-            "The copy changed: read or unread again. Reading all sends one for each of the 500 newest that "
+            "The copy changed: read, unread again, seen, archived or brought back, or a group that has grown, "
+            "which comes to the top of the list. Reading all sends one for each of the 500 newest that "
             "changed, oldest first; older ones change without one, and a `notification:unread-count` of 0 "
             "says that everything up to its position is read."
         ),
@@ -137,8 +275,8 @@ CATALOGUE: tuple[Message, ...] = (
         name="notification:deleted",
         namespace=FEED,
         kind="durable",
-        rooms="user:{id} of the copy's owner",
-        summary="The copy is gone.",
+        rooms="user:{id} of the copies' owners: several when they expire together",
+        summary="The copy is gone: deleted, expired, or past its retention.",
         fields=NotificationDeleted,
     ),
     Message(

@@ -1,26 +1,38 @@
 """Use cases of notifications, for REST, client messages and the host alike.
 
-Owns: what counts as one change, when the relay is woken, and `UnreadCounts`. Each use case is one
-statement, so one transaction. Never: SQL, a JSON shape, an HTTP status.
+Owns: what counts as one change, and when the relay is woken. Each use case is one statement, so one transaction.
+Never: SQL, a JSON shape, an HTTP status, what a person chose (`choices.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from callboard.errors import CallboardError, NotFound
-from callboard.notifications.model import NewNotification, check_type
-from callboard.notifications.payloads import FEED
-from callboard.notifications.store import Content, Created, ListedPage, NotificationStore, PageCall, ToOne
-from callboard.realtime.broker import Broker, Envelope
+from callboard import telemetry
+from callboard.clock import Clock, SystemClock
+from callboard.errors import NotFound, RateLimited
+from callboard.notifications.model import FollowedResource, NewNotification, check_type
+from callboard.notifications.store import (
+    AllRead,
+    Change,
+    Content,
+    Created,
+    Decided,
+    Key,
+    ListedPage,
+    NotificationStore,
+    PageCall,
+    Recipients,
+    ToOne,
+)
 from callboard.store.batching import Batcher
 from callboard.store.database import Queries
-from callboard.telemetry import log
+
+HOUR = 3600
 
 
 class Committed(Protocol):
@@ -39,53 +51,102 @@ class NotificationService:
         outbox: Committed,
         *,
         types: frozenset[str] | None = None,
+        clock: Clock | None = None,
         store: NotificationStore | None = None,
     ) -> None:
         self._queries = queries
         self._outbox = outbox
         self._types = types
+        self._clock = clock or SystemClock()
         self._store = store or NotificationStore()
         self._to_one = Batcher(self._create_each)
         self._counts = Batcher(self._count_each)
-        self._pages = {read: Batcher(partial(self._list_each, read=read)) for read in (None, True, False)}
+        self._pages = {
+            (read, archived): Batcher(partial(self._list_each, read=read, archived=archived))
+            for read in (None, True, False)
+            for archived in (True, False)
+        }
 
     async def create(
-        self, user_ids: Sequence[str], new: NewNotification, *, data: bytes = b"{}", actor: str | None
+        self,
+        to: str | Sequence[str] | FollowedResource,
+        new: NewNotification,
+        *,
+        data: bytes = b"{}",
+        actor: str | None,
+        key: Key | None = None,
+        within: Queries | None = None,
     ) -> Created:
         """Notify people: content, copies and message commit together, and each person gets it once.
 
-        `data` is the checked JSON of an object; `actor` is who did it unless `new` names somebody. Raises
-        Invalid.
+        `data` is the checked JSON of an object; `actor` is who did it unless `new` names somebody. With a `key` it is
+        done once: the same call again gives the first answer. Raises Invalid; RateLimited if `to` is one person, who is
+        over the hourly limit; Conflict for a key that another body was sent with.
+
+        `within`, somebody's transaction: it is part of that, and sent when that commits.
         """
         check_type(new.type, self._types)
-        content = Content(
-            type=new.type,
-            title=new.title,
-            message=new.message,
-            data=data.decode(),
-            priority=new.priority,
-            actor=new.actor or actor,
-            resource_type=new.resource.type if new.resource is not None else None,
-            resource_id=new.resource.id if new.resource is not None else None,
-            group_key=None,
-            expires_in=new.expires_in,
-        )
-        if len(user_ids) == 1:
-            return await self._to_one.call(ToOne(user_ids[0], content))
-        created = await self._store.create(self._queries, user_ids, content)
+        content = _content(new, data, actor)
+        if within is not None:
+            return self._count(await self._store.create_within(within, _recipients(to), content, isinstance(to, str)))
+        if key is None and isinstance(to, str):
+            return self._count(await self._to_one.call(ToOne(to, content)))
+        if key is None:
+            created = await self._store.create(self._queries, _recipients(to), content)
+        else:
+            created = await self._store.create_once(
+                self._queries, key, _recipients(to), content, refuse_over_limit=isinstance(to, str)
+            )
         self._outbox.committed()
+        return self._count(created)
+
+    def _count(self, created: Created) -> Created:
+        """Raises RateLimited for what was not stored."""
+        if created.id is None:
+            left = HOUR - int(self._clock.now().timestamp()) % HOUR
+            raise RateLimited("the recipient has had as many notifications as an hour allows", retry_after=left)
+        for outcome, number in (
+            ("now", created.created),
+            ("held", created.held),
+            ("folded", created.folded),
+            ("muted", created.muted),
+            ("rate_limited", created.rate_limited),
+        ):
+            if number:
+                telemetry.NOTIFIED.labels(outcome).inc(number)
         return created
 
+    async def decide(
+        self,
+        to: str | Sequence[str] | FollowedResource,
+        new: NewNotification,
+        *,
+        data: bytes = b"{}",
+        actor: str | None,
+    ) -> list[Decided]:
+        """What would become of a notification for each recipient, by user id; nothing is stored. Raises Invalid."""
+        check_type(new.type, self._types)
+        return await self._store.decide(self._queries, _recipients(to), _content(new, data, actor))
+
+    async def explain(self, user_id: str, id_: UUID) -> bytes:
+        """The decision about a user's copy as JSON, also if it is not in the inbox. Raises NotFound."""
+        explained = await self._store.explain(self._queries, user_id, id_)
+        if explained is None:
+            raise _absent()
+        return explained
+
     async def _create_each(self, calls: Sequence[ToOne]) -> Sequence[Created]:
-        created = await self._store.create_each(self._queries, calls)
+        # In the order of users, so that two batches do not deadlock; each user's stay in the order of arrival.
+        order = sorted(range(len(calls)), key=lambda place: calls[place].user_id)
+        created = await self._store.create_each(self._queries, [calls[place] for place in order])
         self._outbox.committed()
-        return created
+        return [made for _, made in sorted(zip(order, created, strict=True), key=lambda pair: pair[0])]
 
     async def _count_each(self, user_ids: Sequence[str]) -> Sequence[bytes]:
         return [count.payload for count in await self._store.unread_counts(self._queries, user_ids)]
 
-    async def _list_each(self, calls: Sequence[PageCall], *, read: bool | None) -> Sequence[ListedPage]:
-        return await self._store.pages(self._queries, calls, read=read)
+    async def _list_each(self, calls: Sequence[PageCall], *, read: bool | None, archived: bool) -> Sequence[ListedPage]:
+        return await self._store.pages(self._queries, calls, read=read, archived=archived)
 
     async def page(
         self,
@@ -95,119 +156,72 @@ class NotificationService:
         before: tuple[datetime, UUID] | None = None,
         type_: str | None = None,
         read: bool | None = None,
+        archived: bool = False,
     ) -> ListedPage:
-        """A user's notifications, the newest arrival first."""
+        """A user's notifications, the newest arrival first; the archived ones or the others."""
         at, id_ = before or (None, None)
-        return await self._pages[read].call(PageCall(user_id, at, id_, limit, type_))
+        return await self._pages[read, archived].call(PageCall(user_id, at, id_, limit, type_))
 
-    async def mark(self, user_id: str, id_: UUID, *, read: bool) -> bytes:
-        """Make one read or unread; the notification as JSON. Raises NotFound for another's and an unknown
-        one."""
-        marked = await self._store.mark(self._queries, user_id, id_, read=read)
-        if marked is None:
+    async def change(self, user_id: str, id_: UUID, change: Change) -> bytes:
+        """Change one; the notification as JSON. Raises NotFound for another's and an unknown one."""
+        marked = await self._store.change(self._queries, user_id, [id_], change)
+        if not marked:
             raise _absent()
-        if marked.changed:
+        if marked[0].changed:
             self._outbox.committed()
-        return marked.payload
+        return marked[0].payload
 
-    async def mark_all_read(self, user_id: str) -> int:
-        """Make read all that had arrived when the statement began; how many changed."""
-        updated = await self._store.mark_all_read(self._queries, user_id)
+    async def change_many(self, user_id: str, ids: Sequence[UUID], change: Change) -> int:
+        """Change several in one transaction; how many changed. Unknown ones are passed over."""
+        marked = await self._store.change(self._queries, user_id, ids, change)
+        updated = sum(each.changed for each in marked)
         if updated:
             self._outbox.committed()
         return updated
 
+    async def mark_all_read(self, user_id: str) -> AllRead:
+        """Make read all that had arrived when the statement began; one that arrives meanwhile stays unread."""
+        done = await self._store.mark_all_read(self._queries, user_id)
+        if done.updated:
+            self._outbox.committed()
+        return done
+
     async def delete(self, user_id: str, id_: UUID) -> None:
         """Remove a user's copy. Raises NotFound, also the second time."""
-        if not await self._store.delete(self._queries, user_id, id_):
+        if not await self.delete_many(user_id, [id_]):
             raise _absent()
-        self._outbox.committed()
+
+    async def delete_many(self, user_id: str, ids: Sequence[UUID]) -> int:
+        """Remove several copies in one transaction; how many there were."""
+        deleted = await self._store.delete(self._queries, user_id, ids)
+        if deleted:
+            self._outbox.committed()
+        return deleted
 
     async def unread_count(self, user_id: str) -> bytes:
         """The count and its position, as JSON."""
         return await self._counts.call(user_id)
 
 
-class UnreadCounts:
-    """Tells connected users their unread counts, as seldom as will do.
+def _recipients(to: str | Sequence[str] | FollowedResource) -> Recipients:
+    if isinstance(to, FollowedResource):
+        return Recipients(None, to.resource_type, to.resource_id)
+    return Recipients([to] if isinstance(to, str) else to)
 
-    A mark asks for a count; marks that come while a query runs, or within `interval` seconds of the last,
-    share the next one. `connected` says whether anybody of that user is connected here: for others nothing
-    is kept or asked. Marks are a set of connected users, so bounded. While the database is away they are
-    kept.
-    """
 
-    MAX_USERS_PER_QUERY = 1000
-    FIRST_RETRY = 0.1
-    LAST_RETRY = 5.0
-
-    def __init__(
-        self,
-        queries: Queries,
-        broker: Broker,
-        connected: Callable[[str], bool],
-        *,
-        interval: float = 0.05,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        store: NotificationStore | None = None,
-    ) -> None:
-        self._queries = queries
-        self._broker = broker
-        self._connected = connected
-        self._interval = interval
-        self._pause = pause
-        self._store = store or NotificationStore()
-        self._marked: dict[str, None] = {}
-        self._wake = asyncio.Event()
-
-    def mark(self, user_id: str) -> None:
-        """This user's count may have changed. Returns at once."""
-        if self._connected(user_id):
-            self._marked[user_id] = None
-            self._wake.set()
-
-    async def run(self) -> None:
-        """Serve marks until cancelled. The caller owns the task; there is one."""
-        retry = self.FIRST_RETRY
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._serve()
-            except CallboardError as error:
-                if retry == self.FIRST_RETRY:
-                    log.warning("task.failed", task="unread-counts", reason=error.message)
-                await self._pause(retry)
-                retry = min(retry * 2, self.LAST_RETRY)
-                self._wake.set()
-            else:
-                retry = self.FIRST_RETRY
-                await self._pause(self._interval)
-
-    async def _serve(self) -> None:
-        while self._marked:
-            users = list(self._marked)[: self.MAX_USERS_PER_QUERY]
-            for user_id in users:
-                del self._marked[user_id]
-            try:
-                await self._tell([user_id for user_id in users if self._connected(user_id)])
-            except CallboardError:
-                self._marked.update(dict.fromkeys(users))
-                raise
-
-    async def _tell(self, users: Sequence[str]) -> None:
-        if not users:
-            return
-        for user_id, payload in await self._store.unread_counts(self._queries, users):
-            self._broker.publish(
-                Envelope(
-                    namespace=FEED,
-                    rooms=(f"user:{user_id}",),
-                    name="notification:unread-count",
-                    payload=payload,
-                    key="unread-count",
-                )
-            )
+def _content(new: NewNotification, data: bytes, actor: str | None) -> Content:
+    return Content(
+        type=new.type,
+        title=new.title,
+        message=new.message,
+        data=data.decode(),
+        priority=new.priority,
+        actor=new.actor or actor,
+        resource_type=new.resource.type if new.resource is not None else None,
+        resource_id=new.resource.id if new.resource is not None else None,
+        group_key=new.group_key,
+        expires_in=new.expires_in,
+    )
 
 
 def _absent() -> NotFound:

@@ -1,11 +1,11 @@
 """Notifications in PostgreSQL: one method, one statement.
 
-Owns: the SQL of the slice (what SQL callers share with it is in migration 0002). Each statement that
-changes a copy also writes its message, so the two commit together. Never: a rule, a transaction, a JSON
-shape of its own.
+Owns: the SQL of creating notifications and of the inbox (what SQL callers share with it is in the migrations; what a
+person chose is in `preferences_store.py`). Each statement that changes a copy also writes its message, so the two
+commit together. Never: a rule, a transaction, a JSON shape of its own.
 
-What has expired is absent: it is neither listed, counted nor read, from its moment on and before upkeep
-removes it.
+What has expired is absent: it is neither listed, counted nor changed, from its moment on and before upkeep removes
+it. So is what has not arrived: a copy without `arrived_at` is held, folded or suppressed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from callboard.store.database import Queries
@@ -23,11 +23,32 @@ READ_ALL_MESSAGES = 500
 
 
 class Created(NamedTuple):
-    """`payload`: the notification as JSON, the same for every recipient; `created`: how many copies."""
+    """What became of a new notification. `payload`: it as JSON, the same for every recipient.
 
-    id: UUID
+    `created` arrived at once. `id` is None if nothing was stored, because the only recipient is over the limit.
+    `outcome`, `rule` and `held_until` are the only recipient's; with several they are None.
+    """
+
+    id: UUID | None
     created: int
+    held: int
+    folded: int
+    muted: int
+    rate_limited: int
     payload: bytes
+    outcome: str | None
+    rule: str | None
+    held_until: datetime | None
+
+
+class Decided(NamedTuple):
+    """What would become of it for one recipient. `used` is JSON text."""
+
+    user_id: str
+    outcome: str
+    rule: str | None
+    held_until: datetime | None
+    used: str | None
 
 
 class Content(NamedTuple):
@@ -43,6 +64,22 @@ class Content(NamedTuple):
     resource_id: str | None
     group_key: str | None
     expires_in: int | None
+
+
+class Recipients(NamedTuple):
+    """Either people or everybody who follows a resource."""
+
+    user_ids: Sequence[str] | None
+    followed_type: str | None = None
+    followed_id: str | None = None
+
+
+class Key(NamedTuple):
+    """Whose call it is, by which Idempotency-Key, with what body."""
+
+    caller: str
+    key: str
+    fingerprint: bytes
 
 
 class ToOne(NamedTuple):
@@ -63,10 +100,10 @@ class PageCall(NamedTuple):
 
 
 class ListedPage(NamedTuple):
-    """`items`: a JSON array; `last_arrived_at` and `last_id` name the last item, if more follow."""
+    """`items`: a JSON array; `last_at` and `last_id` name the last item, if more follow."""
 
     items: bytes
-    last_arrived_at: datetime | None
+    last_at: datetime | None
     last_id: UUID | None
     position: str
 
@@ -78,6 +115,13 @@ class Marked(NamedTuple):
     changed: bool
 
 
+class AllRead(NamedTuple):
+    """How many became read: all that had arrived at `position`."""
+
+    updated: int
+    position: str
+
+
 class UserCount(NamedTuple):
     """`payload`: the message `notification:unread-count` for one user."""
 
@@ -85,39 +129,79 @@ class UserCount(NamedTuple):
     payload: bytes
 
 
+Change = Literal["read", "unread", "seen", "archive", "unarchive"]
+
+
 class NotificationStore:
     """Statements; each takes what it runs on, the pool or a transaction."""
 
-    async def create(self, queries: Queries, user_ids: Sequence[str], content: Content) -> Created:
+    async def create(self, queries: Queries, recipients: Recipients, content: Content) -> Created:
         """Content, copies and message. Raises Invalid naming the first wrong argument."""
-        row = await queries.fetchrow(CREATE, user_ids, *content)
+        if recipients.followed_type is None:
+            row = await queries.fetchrow(CREATE, recipients.user_ids, *content)
+        else:
+            row = await queries.fetchrow(
+                CREATE_FOR_FOLLOWERS, recipients.followed_type, recipients.followed_id, *content
+            )
+        assert row is not None
+        return Created(*row)
+
+    async def create_within(
+        self, queries: Queries, recipients: Recipients, content: Content, refuse_over_limit: bool
+    ) -> Created:
+        """The same in somebody's transaction: the relay is woken by its commit. Raises Invalid."""
+        row = await queries.fetchrow(CREATE_WITHIN, *recipients, *content, refuse_over_limit)
         assert row is not None
         return Created(*row)
 
     async def create_each(self, queries: Queries, calls: Sequence[ToOne]) -> list[Created]:
-        """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid."""
-        return [Created(*row) for row in await queries.fetch(CREATE_EACH, *_columns(calls))]
+        """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
 
-    async def pages(self, queries: Queries, calls: Sequence[PageCall], *, read: bool | None) -> list[ListedPage]:
+        Calls in the order of their user ids do not deadlock with others. One that is over the limit stores nothing.
+        """
+        columns = zip(*((call.user_id, *call.content) for call in calls), strict=True)
+        return [Created(*row) for row in await queries.fetch(CREATE_EACH, *columns)]
+
+    async def create_once(
+        self, queries: Queries, key: Key, recipients: Recipients, content: Content, *, refuse_over_limit: bool
+    ) -> Created:
+        """The same for a caller's key: again it gives the first answer. Raises Invalid; Conflict for another body."""
+        row = await queries.fetchrow(CREATE_ONCE, *key, *recipients, *content, refuse_over_limit)
+        assert row is not None
+        return Created(*row)
+
+    async def decide(self, queries: Queries, recipients: Recipients, content: Content) -> list[Decided]:
+        """What would become of it, by user id; nothing is stored. Raises Invalid."""
+        return [Decided(*row) for row in await queries.fetch(DECIDE, *recipients, *content)]
+
+    async def explain(self, queries: Queries, user_id: str, id_: UUID) -> bytes | None:
+        """The stored decision as a JSON object, also of a copy that is not in the inbox; None if there is none."""
+        explained: bytes | None = await queries.fetchval(EXPLAIN, user_id, id_)
+        return explained
+
+    async def pages(
+        self, queries: Queries, calls: Sequence[PageCall], *, read: bool | None, archived: bool
+    ) -> list[ListedPage]:
         """A page for each call, with the position, as of one snapshot."""
         columns = zip(*calls, strict=True)
-        return [ListedPage(*row) for row in await queries.fetch(_pages(read), *columns)]
+        return [ListedPage(*row) for row in await queries.fetch(pages_statement(read, archived), *columns)]
 
-    async def mark(self, queries: Queries, user_id: str, id_: UUID, *, read: bool) -> Marked | None:
-        """Make a copy read or unread; None if there is none. Nothing changes and nothing is sent if it is
-        so."""
-        row = await queries.fetchrow(MARK, user_id, id_, read)
-        return None if row is None else Marked(*row)
+    async def change(self, queries: Queries, user_id: str, ids: Sequence[UUID], change: Change) -> list[Marked]:
+        """Change copies, in the order of their ids; unknown ones are passed over.
 
-    async def mark_all_read(self, queries: Queries, user_id: str) -> int:
+        Nothing changes and nothing is sent for one that is so already.
+        """
+        return [Marked(*row) for row in await queries.fetch(_change(change), user_id, ids)]
+
+    async def mark_all_read(self, queries: Queries, user_id: str) -> AllRead:
         """Make read what this statement's snapshot shows as unread: what commits later stays unread."""
-        updated: int = await queries.fetchval(MARK_ALL_READ, user_id, READ_ALL_MESSAGES)
-        return updated
+        row = await queries.fetchrow(MARK_ALL_READ, user_id, READ_ALL_MESSAGES)
+        assert row is not None
+        return AllRead(row["updated"], row["position"])
 
-    async def delete(self, queries: Queries, user_id: str, id_: UUID) -> bool:
-        """Remove a copy; False if there is none. The content stays for its other recipients, and for
-        upkeep."""
-        deleted: bool = await queries.fetchval(DELETE, user_id, id_)
+    async def delete(self, queries: Queries, user_id: str, ids: Sequence[UUID]) -> int:
+        """Remove copies; how many there were. The content stays for its other recipients, and for upkeep."""
+        deleted: int = await queries.fetchval(DELETE, user_id, ids)
         return deleted
 
     async def unread_counts(self, queries: Queries, user_ids: Sequence[str]) -> list[UserCount]:
@@ -126,27 +210,65 @@ class NotificationStore:
 
 
 CREATE = """
-select id, created, convert_to(payload, 'UTF8')
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
 from callboard.create_notification($1::text[], $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11)
+"""
+
+CREATE_FOR_FOLLOWERS = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_for_followers($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12)
+"""
+
+CREATE_ONCE = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_once($1, $2, $3, $4::text[], $5, $6, $7, $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $16, $17)
+"""
+
+# On a connection that is not ours: a codec that its owner set for jsonb must not be met.
+CREATE_WITHIN = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_within($1::text[], $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12, $13, $14)
 """
 
 # The same for calls that came at the same time: one round trip, one commit.
 CREATE_EACH = """
-select n.id, n.created, convert_to(n.payload, 'UTF8')
+select n.id, n.created, n.held, n.folded, n.muted, n.rate_limited, convert_to(n.payload, 'UTF8'), n.outcome, n.rule,
+       n.held_until
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]::jsonb[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::integer[])
   with ordinality as call (user_id, type, title, message, data, priority, actor, resource_type, resource_id, group_key,
                            expires_in, place)
 cross join lateral callboard.create_notification(
   array[call.user_id], call.type, call.title, call.message, call.data, call.priority, call.actor, call.resource_type,
-  call.resource_id, call.group_key, call.expires_in) as n
+  call.resource_id, call.group_key, call.expires_in, true) as n
 order by call.place
+"""
+
+DECIDE = """
+select user_id, outcome, rule, held_until, used
+from callboard.decide_dry($1::text[], $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11, $12, $13)
+"""
+
+EXPLAIN = """
+select convert_to(json_build_object(
+  'notification_id', r.notification_id,
+  'user_id', r.user_id,
+  'outcome', r.outcome,
+  'rule', r.rule,
+  'used', json_strip_nulls(json_build_object('sent_in_hour', r.sent_in_hour))::jsonb || coalesce(r.used, '{}') - 'into',
+  'decided_at', callboard.utc_text(n.created_at),
+  'held_until', case when isfinite(r.held_until) then callboard.utc_text(r.held_until) end,
+  'arrived_at', callboard.exact_utc_text(r.arrived_at),
+  'folded_into', r.used ->> 'into')::text, 'UTF8')
+from callboard.notification_recipients r
+join callboard.notifications n on n.id = r.notification_id
+where r.user_id = $1 and r.notification_id = $2
 """
 
 # One row more than the page tells whether another follows; its payload is not made. NULL stands for "any type": a
 # statement without the parameter would be one more to prepare and keep.
 PAGES = """
-select listed.items, listed.last_arrived_at, listed.last_id, head.position
+select listed.items, listed.last_at, listed.last_id, head.position
 from unnest($1::text[], $2::timestamptz[], $3::uuid[], $4::integer[], $5::text[])
   with ordinality as call (user_id, at, id, most, type, place)
 cross join lateral (
@@ -154,22 +276,23 @@ cross join lateral (
     convert_to(
       '[' || coalesce(string_agg(page.item, ',' order by page.place) filter (where page.place <= call.most), '') || ']',
       'UTF8') as items,
-    case when count(*) > call.most then max(page.arrived_at) filter (where page.place = call.most) end
-      as last_arrived_at,
+    case when count(*) > call.most then max(page.arrived_at) filter (where page.place = call.most) end as last_at,
     case when count(*) > call.most then (max(page.notification_id::text) filter (where page.place = call.most))::uuid
       end as last_id
   from (
     select r.arrived_at, r.notification_id,
            row_number() over (order by r.arrived_at desc, r.notification_id desc) as place,
-           callboard.notification_payload(n, r.read_at, r.seen_at, r.archived_at, r.revision) as item
+           callboard.notification_payload(n, coalesce(l, n), r) as item
     from callboard.notification_recipients r
     join callboard.notifications n on n.id = r.notification_id
+    left join callboard.notifications l on l.id = r.group_latest
     where r.user_id = call.user_id
       and (r.arrived_at, r.notification_id)
         < (coalesce(call.at, 'infinity'), coalesce(call.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+      and r.arrived_at is not null
       and (r.expires_at is null or r.expires_at > now())
       and (call.type is null or n.type = call.type)
-      {read}
+      {filters}
     order by r.arrived_at desc, r.notification_id desc
     limit call.most + 1
   ) page
@@ -180,96 +303,111 @@ order by call.place
 
 
 @cache
-def _pages(read: bool | None) -> str:
-    """PAGES with a literal filter, which the partial index of unread copies needs to be seen."""
-    filters = {None: "", True: "and r.read_at is not null", False: "and r.read_at is null"}
-    return PAGES.replace("{read}", filters[read])
+def pages_statement(read: bool | None, archived: bool) -> str:
+    """PAGES with literal filters, which the partial index of unread copies needs to be seen."""
+    reads = {None: "", True: "and r.read_at is not null", False: "and r.read_at is null"}
+    archives = {True: "and r.archived_at is not null", False: "and r.archived_at is null"}
+    return PAGES.replace("{filters}", f"{reads[read]} {archives[archived]}")
 
 
-def _columns(calls: Sequence[ToOne]) -> list[tuple[object, ...]]:
-    return list(zip(*((call.user_id, *call.content) for call in calls), strict=True))
+# What a change sets, and which copies it changes.
+_CHANGES: dict[Change, tuple[str, str]] = {
+    "read": ("read_at = at, seen_at = coalesce(r.seen_at, at), group_open = false", "read_at is null"),
+    "unread": ("read_at = null, seen_at = coalesce(r.seen_at, at)", "read_at is not null"),
+    "seen": ("seen_at = at", "seen_at is null"),
+    "archive": ("archived_at = at, seen_at = coalesce(r.seen_at, at), group_open = false", "archived_at is null"),
+    "unarchive": ("archived_at = null", "archived_at is not null"),
+}
 
-
-# The row is locked first, so two at once change it once, and both see what it became.
-MARK = """
+# The rows are locked first, in one order, so two at once change them once, and both see what they became.
+_CHANGE = """
 with target as materialized (
-  select *
-  from callboard.notification_recipients
-  where notification_id = $2 and user_id = $1 and (expires_at is null or expires_at > now())
+  select r as copy, r.notification_id, r.group_latest, {needed} as needed
+  from callboard.notification_recipients r
+  where r.user_id = $1 and r.notification_id = any ($2::uuid[]) and r.arrived_at is not null
+    and (r.expires_at is null or r.expires_at > now())
+  order by r.notification_id
   for update
 ), changed as (
   update callboard.notification_recipients r
-  set read_at = case when $3::boolean then moment.at end,
-      seen_at = coalesce(r.seen_at, moment.at),
-      revision = r.revision + 1
+  set {set}, revision = r.revision + 1
   from target, (select date_trunc('milliseconds', clock_timestamp()) as at) moment
-  where r.notification_id = target.notification_id and r.user_id = target.user_id
-    and (target.read_at is not null) <> $3
-  returning r.notification_id, r.read_at, r.seen_at, r.archived_at, r.revision
-), state as (
-  select notification_id, read_at, seen_at, archived_at, revision, true as changed from changed
-  union all
-  select notification_id, read_at, seen_at, archived_at, revision, false from target
-  where (read_at is not null) = $3
+  where r.user_id = $1 and r.notification_id = target.notification_id and target.needed
+  returning r as copy, r.notification_id
 ), answer as materialized (
-  select callboard.notification_payload(n, s.read_at, s.seen_at, s.archived_at, s.revision) as payload,
-         s.changed
-  from state s
-  join callboard.notifications n on n.id = s.notification_id
+  select t.notification_id, callboard.notification_payload(n, coalesce(l, n), coalesce(c.copy, t.copy)) as payload,
+         t.needed as changed
+  from target t
+  left join changed c on c.notification_id = t.notification_id
+  join callboard.notifications n on n.id = t.notification_id
+  left join callboard.notifications l on l.id = t.group_latest
+  order by t.notification_id
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:updated', payload, '/feed')
   from answer
   where changed
 )
-select convert_to(payload, 'UTF8'), exists (select from sent)
+select convert_to(payload, 'UTF8'), changed and exists (select from sent)
 from answer
+order by notification_id
 """
+
+
+@cache
+def _change(change: Change) -> str:
+    set_, needed = _CHANGES[change]
+    return _CHANGE.replace("{set}", set_).replace("{needed}", f"r.{needed}")
+
 
 # Locked in one order, so that two at once do not deadlock.
 MARK_ALL_READ = """
 with unread as materialized (
   select notification_id
   from callboard.notification_recipients
-  where user_id = $1 and read_at is null and (expires_at is null or expires_at > now())
+  where user_id = $1 and arrived_at is not null and read_at is null and archived_at is null
+    and (expires_at is null or expires_at > now())
   order by arrived_at desc, notification_id desc
   for update
 ), changed as (
   update callboard.notification_recipients r
-  set read_at = moment.at, seen_at = coalesce(r.seen_at, moment.at), revision = r.revision + 1
+  set read_at = moment.at, seen_at = coalesce(r.seen_at, moment.at), group_open = false, revision = r.revision + 1
   from unread, (select date_trunc('milliseconds', clock_timestamp()) as at) moment
   where r.notification_id = unread.notification_id and r.user_id = $1 and r.read_at is null
-  returning r.notification_id, r.arrived_at, r.read_at, r.seen_at, r.archived_at, r.revision
+  returning r as copy, r.notification_id, r.arrived_at, r.group_latest
 ), newest as materialized (
   select * from changed order by arrived_at desc, notification_id desc limit $2
 ), told as materialized (
-  select callboard.notification_payload(n, c.read_at, c.seen_at, c.archived_at, c.revision) as payload
+  select callboard.notification_payload(n, coalesce(l, n), c.copy) as payload
   from newest c
   join callboard.notifications n on n.id = c.notification_id
+  left join callboard.notifications l on l.id = c.group_latest
   order by c.arrived_at, c.notification_id
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:updated', payload, '/feed') from told
 )
-select (select count(*) from changed) as updated, (select count(*) from sent) as messages
+select (select count(*) from changed) as updated, callboard.position() as position,
+       (select count(*) from sent) as messages
 """
 
 DELETE = """
 with gone as (
   delete from callboard.notification_recipients
-  where notification_id = $2 and user_id = $1
+  where user_id = $1 and notification_id = any ($2::uuid[]) and arrived_at is not null
   returning notification_id, revision + 1 as revision
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:deleted',
     json_build_object('id', notification_id, 'revision', revision)::text, '/feed')
   from gone
 )
-select exists (select from sent)
+select count(*) from sent
 """
 
 UNREAD_COUNTS = """
 select person.id, convert_to(json_build_object(
   'count', (
     select count(*) from callboard.notification_recipients
-    where user_id = person.id and read_at is null and (expires_at is null or expires_at > now())),
+    where user_id = person.id and arrived_at is not null and read_at is null and archived_at is null
+      and (expires_at is null or expires_at > now())),
   'position', head.position)::text, 'UTF8')
 from unnest($1::text[]) with ordinality as person (id, place)
 cross join (select callboard.position() as position) head

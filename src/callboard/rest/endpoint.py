@@ -7,7 +7,8 @@ response objects cost more than all of this does. Never: a rule of a slice, an e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -24,6 +25,7 @@ from callboard.rest.cors import Cors
 from callboard.rest.problem import Headers, answer_to, content_headers
 
 _MAX_QUERY_FIELDS = 100
+_IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
 class Verifier(Protocol):
@@ -37,15 +39,17 @@ class Call:
     """A request as its handler sees it: everything is checked.
 
     `query` and `body` are the Structs that the endpoint names, or None; `path` holds the path's parameters
-    as text. A public endpoint's call has no `principal`.
+    as text. A public endpoint's call has no `principal`. `idempotency_key`: the header's value, on endpoints that
+    take one.
     """
 
-    __slots__ = ("body", "path", "principal", "query")
+    __slots__ = ("body", "idempotency_key", "path", "principal", "query")
 
     principal: Principal
     path: Mapping[str, str]
     query: Any
     body: Any
+    idempotency_key: str | None
 
     def uuid(self, name: str) -> UUID:
         """A parameter of the path that is a UUID in its usual form. Raises NotFound: nothing has such an
@@ -67,7 +71,7 @@ class Endpoint:
     `path` is below /api/v1 ("/notifications/{id}/read"). The handler returns the answer's bytes, empty for
     204; `answers` are the Structs of which it is one, for the OpenAPI document. `admin`: the role is
     required. `body` and `query`: Structs that are decoded before the handler runs. `tail`: the path's last parameter
-    is all that follows, slashes too.
+    is all that follows, slashes too. `idempotent`: it takes the header Idempotency-Key.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -83,6 +87,7 @@ class Endpoint:
     media_type: str = "application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
     tail: bool = False
+    idempotent: bool = False
 
 
 def require_admin(principal: Principal) -> None:
@@ -155,6 +160,7 @@ class _Operation:
         self._headers = list(endpoint.headers)
         self._decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body is not None else None
         self._query = endpoint.query
+        self._idempotent = endpoint.idempotent
         before, _, name = endpoint.path.rpartition("{")
         self._tail = (before, name.removesuffix("}")) if endpoint.tail else None
 
@@ -170,6 +176,7 @@ class _Operation:
         call.path = scope["path_params"]
         if self._tail is not None:
             call.path = {**call.path, **_tail(scope, *self._tail)}
+        call.idempotency_key = _idempotency_key(scope["headers"]) if self._idempotent else None
         call.query = _query(scope["query_string"], self._query) if self._query is not None else None
         call.body = None
         if self._decoder is not None:
@@ -184,6 +191,16 @@ def _tail(scope: HTTPScope, before: str, name: str) -> dict[str, str]:
     """The parameter that ends the path, from its raw form: Litestar's `path` has lost empty segments ("s3://a")."""
     raw = (scope.get("raw_path") or b"").partition(before.encode())[2]
     return {name: unquote_to_bytes(raw).decode(errors="replace") if raw else scope["path"].partition(before)[2]}
+
+
+def _idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The header's value. Raises Invalid unless it is 1 to 255 visible ASCII characters."""
+    values = [value for name, value in headers if name == b"idempotency-key"]
+    if not values:
+        return None
+    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
+        raise Invalid("Idempotency-Key must have 1 to 255 visible ASCII characters", field="Idempotency-Key")
+    return values[0].decode()
 
 
 def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:

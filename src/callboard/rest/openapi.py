@@ -22,8 +22,10 @@ _REASONS = {
     401: "No valid token",
     403: "The role admin is missing",
     404: "No such thing, or another's",
+    409: "The Idempotency-Key was used with another body",
     413: "The body is larger than HTTP_MAX_BODY_BYTES",
     422: "A value is not allowed; `field` names it",
+    429: "The recipient is over the hourly limit; come again after Retry-After seconds",
     503: "The database is away; come again after Retry-After seconds",
 }
 
@@ -72,7 +74,7 @@ def _operation(endpoint: Endpoint, *, secured: bool) -> dict[str, Any]:
     }
     if secured:
         operation["security"] = [{"token": []}]
-    parameters = [*_path_parameters(endpoint), *_query_parameters(endpoint)]
+    parameters = [*_path_parameters(endpoint), *_query_parameters(endpoint), *_headers(endpoint)]
     if parameters:
         operation["parameters"] = parameters
     if endpoint.body is not None:
@@ -100,6 +102,7 @@ def _responses(endpoint: Endpoint, *, secured: bool) -> dict[str, Any]:
         *((413,) if endpoint.body is not None else ()),
         *((401,) if secured else ()),
         *((403,) if endpoint.admin else ()),
+        *((409, 429) if endpoint.idempotent else ()),
         *((404,) if _PARAMETER.search(endpoint.path) else ()),
         503,
     ]
@@ -130,6 +133,19 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
             "schema": _plain(property_),
         }
         for name, property_ in schema["properties"].items()
+    ]
+
+
+def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
+    if not endpoint.idempotent:
+        return []
+    return [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Does it once: the same key and body give the first answer again, for 24 hours",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        }
     ]
 
 

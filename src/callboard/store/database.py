@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 import asyncpg
 
-from callboard.errors import CallboardError, Invalid, StartError, StoreError, Unavailable
+from callboard.errors import CallboardError, Conflict, Invalid, StartError, StoreError, Unavailable
 
 ACQUIRE_TIMEOUT = 1.0
 STATEMENT_TIMEOUT_MS = 10_000
@@ -50,7 +50,7 @@ class Queries(Protocol):
 
     asyncpg's semantics; `json` and `jsonb` go in and come out as JSON text. Raises Unavailable when the
     database cannot be reached or is too busy, Invalid when a statement of ours refused a value (SQLSTATE
-    CB422) or a text holds NUL, StoreError for anything else.
+    CB422) or a text holds NUL, Conflict when one said so (CB409), StoreError for anything else.
     """
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
@@ -167,6 +167,11 @@ class Database:
             raise translate(error, lost=True) from error
 
 
+def on_connection(connection: Any) -> Queries:
+    """`Queries` on an asyncpg connection that is somebody else's, in whatever transaction it is in."""
+    return _Connection(connection)
+
+
 class _Connection:
     """`Queries` on one connection."""
 
@@ -215,6 +220,8 @@ def translate(error: BaseException, *, lost: bool = False) -> CallboardError:
     if state == "CB422":
         field = getattr(error, "column_name", None) or getattr(error, "detail", None)
         return Invalid(str(getattr(error, "message", error)), field=field)
+    if state == "CB409":
+        return Conflict(str(getattr(error, "message", error)))
     if state in _BAD_TEXT_STATES or isinstance(error.__cause__, UnicodeEncodeError):
         return Invalid("text must be valid Unicode without the character NUL")
     if lost or isinstance(error, OSError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:

@@ -13,15 +13,30 @@ from tests.rest_client import Outbox
 from callboard.errors import Invalid
 from callboard.notifications.model import NewNotification
 from callboard.notifications.service import NotificationService
-from callboard.notifications.store import READ_ALL_MESSAGES, UNREAD_COUNTS, Content, NotificationStore, _pages
-from callboard.store.database import Database
+from callboard.notifications.store import (
+    READ_ALL_MESSAGES,
+    UNREAD_COUNTS,
+    Change,
+    Content,
+    Marked,
+    NotificationStore,
+    Recipients,
+    pages_statement,
+)
+from callboard.store.database import Database, Queries
 
 NOTIFY = "select callboard.notify($1::text[], $2, $3, $4, $5::jsonb)"
 GOOD: tuple[Any, ...] = (["u1"], "a", "Title", "", "{}")
 STORE = NotificationStore()
 
 
+async def mark(queries: Queries, id_: UUID, change: Change) -> Marked:
+    (marked,) = await STORE.change(queries, "u1", [id_], change)
+    return marked
+
+
 async def many(database: Database, user: str, number: int) -> None:
+    await database.execute("update callboard.notification_settings set rate_limit = 1000000")
     await database.execute(
         "select callboard.notify(array[$1], 'a', 'n' || n, '') from generate_series(1, $2) n", user, number
     )
@@ -103,6 +118,7 @@ async def test_the_other_rules(database: Database) -> None:
         ({"resource_type": "Episode", "resource_id": "4"}, "resource"),
         ({"resource_type": "episode", "resource_id": ""}, "resource"),
         ({"group_key": ""}, "group_key"),
+        ({"group_key": "~mine"}, "group_key"),
         ({"expires_in": 0}, "expires_in"),
     ]
     arguments: dict[str, Any] = {
@@ -119,7 +135,7 @@ async def test_the_other_rules(database: Database) -> None:
     }
     for changes, field in wrong:
         with pytest.raises(Invalid) as refused:
-            await STORE.create(database, ["u1"], Content(**{**arguments, **changes}))
+            await STORE.create(database, Recipients(["u1"]), Content(**{**arguments, **changes}))
         assert refused.value.field == field
 
 
@@ -148,24 +164,22 @@ async def test_batches_that_overlap_in_any_order_do_not_deadlock(database: Datab
 async def test_two_that_read_at_once_change_it_once_and_see_the_same(database: Database) -> None:
     id_ = await database.fetchval(NOTIFY, *GOOD)
     for _ in range(20):
-        await STORE.mark(database, "u1", id_, read=False)
+        await mark(database, id_, "unread")
         await database.execute("delete from callboard.outbox")
-        marked = await asyncio.gather(*(STORE.mark(database, "u1", id_, read=True) for _ in range(4)))
-        assert len({one.payload for one in marked if one is not None}) == 1
-        assert sorted(one.changed for one in marked if one is not None) == [False, False, False, True]
+        marked = await asyncio.gather(*(mark(database, id_, "read") for _ in range(4)))
+        assert len({one.payload for one in marked}) == 1
+        assert sorted(one.changed for one in marked) == [False, False, False, True]
         assert await database.fetchval("select count(*) from callboard.outbox") == 1
 
 
 async def test_a_reader_that_waited_for_another_sees_its_change(database: Database) -> None:
     id_ = await database.fetchval(NOTIFY, *GOOD)
     async with database.transaction() as first:
-        mine = await STORE.mark(first, "u1", id_, read=True)
-        second = asyncio.create_task(STORE.mark(database, "u1", id_, read=True))
+        mine = await mark(first, id_, "read")
+        second = asyncio.create_task(mark(database, id_, "read"))
         while not await database.fetchval("select count(*) from pg_locks where not granted"):
             await asyncio.sleep(0)
     theirs = await second
-    assert mine is not None
-    assert theirs is not None
     assert (theirs.payload, theirs.changed) == (mine.payload, False)
 
 
@@ -173,14 +187,14 @@ async def test_reading_all_leaves_what_commits_meanwhile_unread(database: Databa
     await many(database, "u1", 2)
     async with database.transaction() as late:
         await late.fetchval(NOTIFY, *GOOD)
-        assert await STORE.mark_all_read(database, "u1") == 2
+        assert (await STORE.mark_all_read(database, "u1")).updated == 2
     assert b'"count" : 1' in (await STORE.unread_counts(database, ["u1"]))[0].payload
 
 
 async def test_reading_all_twice_at_once_counts_each_once(database: Database) -> None:
     await many(database, "u1", 200)
     updated = await asyncio.gather(*(STORE.mark_all_read(database, "u1") for _ in range(4)))
-    assert sorted(updated) == [0, 0, 0, 200]
+    assert sorted(each.updated for each in updated) == [0, 0, 0, 200]
     assert await database.fetchval("select count(*) from callboard.outbox where name = 'notification:updated'") == min(
         200, READ_ALL_MESSAGES
     )
@@ -189,7 +203,7 @@ async def test_reading_all_twice_at_once_counts_each_once(database: Database) ->
 async def test_reading_very_many_tells_of_the_newest_oldest_first(database: Database) -> None:
     await many(database, "u1", READ_ALL_MESSAGES + 10)
     await database.execute("delete from callboard.outbox")
-    assert await STORE.mark_all_read(database, "u1") == READ_ALL_MESSAGES + 10
+    assert (await STORE.mark_all_read(database, "u1")).updated == READ_ALL_MESSAGES + 10
     rows = await database.fetch("select payload::json ->> 'id' as id from callboard.outbox order by outbox.id")
     newest = await database.fetch(
         "select notification_id::text as id from callboard.notification_recipients "
@@ -216,7 +230,9 @@ async def test_the_first_page_and_the_count_are_index_scans(database: Database) 
     await database.execute("analyze callboard.notifications")
     await database.execute("analyze callboard.notification_recipients")
     for read in (None, False):
-        plan = await _explain(database, _pages(read), "'{u1}', '{null}', '{null}', '{20}', '{null}'")
+        plan = await _explain(
+            database, pages_statement(read, archived=False), "'{u1}', '{null}', '{null}', '{20}', '{null}'"
+        )
         index = "notification_recipients_list" if read is None else "notification_recipients_unread"
         assert index in plan
         assert "Seq Scan" not in plan.replace("Seq Scan on log_head", "")

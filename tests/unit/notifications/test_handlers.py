@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,7 @@ from callboard.errors import Invalid, NotFound
 from callboard.notifications.handlers import Handler, register
 from callboard.notifications.payloads import CATALOGUE
 from callboard.notifications.service import NotificationService
-from callboard.notifications.store import Marked, NotificationStore
+from callboard.notifications.store import AllRead, Change, Marked, NotificationStore
 from callboard.store.database import Queries
 
 MEMBER: Any = SimpleNamespace(principal=Principal(id="u1"))
@@ -24,13 +25,13 @@ class Store(NotificationStore):
     def __init__(self, *own: UUID) -> None:
         self.own = own
 
-    async def mark(self, queries: Queries, user_id: str, id_: UUID, *, read: bool) -> Marked | None:
-        assert (user_id, read) == ("u1", True)
-        return Marked(b'{"id":"x","revision":2}', True) if id_ in self.own else None
+    async def change(self, queries: Queries, user_id: str, ids: Sequence[UUID], change: Change) -> list[Marked]:
+        assert (user_id, change) == ("u1", "read")
+        return [Marked(b'{"id":"x","revision":2}', True) for id_ in ids if id_ in self.own]
 
-    async def mark_all_read(self, queries: Queries, user_id: str) -> int:
+    async def mark_all_read(self, queries: Queries, user_id: str) -> AllRead:
         assert user_id == "u1"
-        return 3
+        return AllRead(3, "e.7")
 
 
 class Feed:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from callboard.errors import Invalid
-from callboard.notifications.model import CreateBatch, CreateNotification, check_type, recipients_of
+from callboard.notifications.model import CreateBatch, CreateNotification, FollowedResource, check_type, recipients_of
 from callboard.rest.body import decode
 
 CREATE = msgspec.json.Decoder(CreateNotification)
@@ -28,7 +28,7 @@ def test_the_least_that_can_be_said() -> None:
         None,
         None,
     )
-    assert list(recipients_of(request)) == ["u1"]
+    assert recipients_of(request) == "u1"
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,13 @@ def test_the_bounds_themselves_pass() -> None:
 
 
 def test_recipients_are_named_one_way() -> None:
-    for wrong in (create(user_ids=["u2"]), decode(msgspec.json.encode({**GOOD, "user_id": None}), CREATE)):
+    followed = {"resource_type": "episode", "resource_id": "4"}
+    for wrong in (create(user_ids=["u2"]), create(user_id=None), create(subscribers_of=followed)):
         with pytest.raises(Invalid) as refused:
             recipients_of(wrong)
         assert refused.value.field == "user_id"
-    assert list(recipients_of(create(user_id=None, user_ids=["b", "a"]))) == ["b", "a"]
+    assert recipients_of(create(user_id=None, user_ids=["b", "a"])) == ["b", "a"]
+    assert recipients_of(create(user_id=None, subscribers_of=followed)) == FollowedResource(**followed)
 
 
 def test_a_batch_needs_user_ids() -> None:

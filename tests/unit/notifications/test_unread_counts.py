@@ -11,8 +11,8 @@ import structlog.testing
 from tests.rest_client import NoDatabase, Publisher
 
 from callboard.errors import Unavailable
-from callboard.notifications.service import UnreadCounts
 from callboard.notifications.store import NotificationStore, UserCount
+from callboard.notifications.unread_counts import UnreadCounts
 from callboard.store.database import Queries
 
 

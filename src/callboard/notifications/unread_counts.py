@@ -1,0 +1,98 @@
+"""Unread counts as messages.
+
+Owns: when connected users are told their counts. Never: SQL, what changes a count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from callboard.errors import CallboardError
+from callboard.notifications.payloads import FEED
+from callboard.notifications.store import NotificationStore
+from callboard.realtime.broker import Broker, Envelope
+from callboard.store.database import Queries
+from callboard.telemetry import log
+
+
+class UnreadCounts:
+    """Tells connected users their unread counts, as seldom as will do.
+
+    A mark asks for a count; marks that come while a query runs, or within `interval` seconds of the last,
+    share the next one. `connected` says whether anybody of that user is connected here: for others nothing
+    is kept or asked. Marks are a set of connected users, so bounded. While the database is away they are
+    kept.
+    """
+
+    MAX_USERS_PER_QUERY = 1000
+    FIRST_RETRY = 0.1
+    LAST_RETRY = 5.0
+
+    def __init__(
+        self,
+        queries: Queries,
+        broker: Broker,
+        connected: Callable[[str], bool],
+        *,
+        interval: float = 0.05,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        store: NotificationStore | None = None,
+    ) -> None:
+        self._queries = queries
+        self._broker = broker
+        self._connected = connected
+        self._interval = interval
+        self._pause = pause
+        self._store = store or NotificationStore()
+        self._marked: dict[str, None] = {}
+        self._wake = asyncio.Event()
+
+    def mark(self, user_id: str) -> None:
+        """This user's count may have changed. Returns at once."""
+        if self._connected(user_id):
+            self._marked[user_id] = None
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Serve marks until cancelled. The caller owns the task; there is one."""
+        retry = self.FIRST_RETRY
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._serve()
+            except CallboardError as error:
+                if retry == self.FIRST_RETRY:
+                    log.warning("task.failed", task="unread-counts", reason=error.message)
+                await self._pause(retry)
+                retry = min(retry * 2, self.LAST_RETRY)
+                self._wake.set()
+            else:
+                retry = self.FIRST_RETRY
+                await self._pause(self._interval)
+
+    async def _serve(self) -> None:
+        while self._marked:
+            users = list(self._marked)[: self.MAX_USERS_PER_QUERY]
+            for user_id in users:
+                del self._marked[user_id]
+            try:
+                await self._tell([user_id for user_id in users if self._connected(user_id)])
+            except CallboardError:
+                self._marked.update(dict.fromkeys(users))
+                raise
+
+    async def _tell(self, users: Sequence[str]) -> None:
+        if not users:
+            return
+        for user_id, payload in await self._store.unread_counts(self._queries, users):
+            self._broker.publish(
+                Envelope(
+                    namespace=FEED,
+                    rooms=(f"user:{user_id}",),
+                    name="notification:unread-count",
+                    payload=payload,
+                    key="unread-count",
+                )
+            )
