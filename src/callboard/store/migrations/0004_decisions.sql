@@ -211,23 +211,23 @@ begin
   if inputs.quiet_hours is null and inputs.attention is null then
     return made;
   end if;
-  if inputs.priority = 'urgent' then
-    made.rule := 'urgent';
-  else
-    if inputs.attention in ('dnd', 'busy') and coalesce((setting ->> 'attention')::boolean, true)
-       and coalesce(inputs.attention_until, 'infinity') > free then
-      free := coalesce(inputs.attention_until, 'infinity');
-      made.rule := 'attention';
+  if inputs.attention in ('dnd', 'busy') and coalesce((setting ->> 'attention')::boolean, true)
+     and coalesce(inputs.attention_until, 'infinity') > free then
+    free := coalesce(inputs.attention_until, 'infinity');
+    made.rule := 'attention';
+  end if;
+  if inputs.quiet_hours is not null and coalesce((setting ->> 'quiet_hours')::boolean, true)
+     and isfinite(free) then
+    quiet := callboard.quiet_until(inputs.quiet_hours, free);
+    if quiet is not null then
+      free := quiet;
+      made.rule := 'quiet_hours';
     end if;
-    if inputs.quiet_hours is not null and coalesce((setting ->> 'quiet_hours')::boolean, true)
-       and isfinite(free) then
-      quiet := callboard.quiet_until(inputs.quiet_hours, free);
-      if quiet is not null then
-        free := quiet;
-        made.rule := 'quiet_hours';
-      end if;
-    end if;
-    if free > now then
+  end if;
+  if free > now then
+    if inputs.priority = 'urgent' then
+      made.rule := 'urgent';
+    else
       made.outcome := 'held';
       made.held_until := free;
     end if;
