@@ -265,8 +265,10 @@ as $$
   left join callboard.attention a on a.user_id = person.id
   left join callboard.notification_recipients g
     on g.user_id = person.id and g.group_key = (content).group_key and g.group_open
+    and (g.expires_at is null or g.expires_at > moment)
   left join callboard.notification_recipients o
     on o.user_id = person.id and o.group_key = '~overflow' and o.group_open and (settings).rate_overflow = 'fold'
+    and (o.expires_at is null or o.expires_at > moment)
   cross join lateral callboard.decide(
     row((content).type, (content).priority, (content).resource_type, (content).resource_id, p.muted_types,
         p.muted_resources, p.types, p.quiet_hours, a.status, a.until, g.user_id is not null, o.user_id is not null,
@@ -460,10 +462,10 @@ begin
   )
   select array_agg(rates.user_id), array_agg(rates.sent + 1 - step) into counted, counts from rates;
 
-  if content.group_key is not null then
+  if content.group_key is not null or settings.rate_overflow = 'fold' then
     update callboard.notification_recipients r
     set group_open = false
-    where r.user_id = any (recipients) and r.group_key = content.group_key and r.group_open
+    where r.user_id = any (recipients) and r.group_key in (content.group_key, '~overflow') and r.group_open
       and r.expires_at <= moment;
   end if;
 
