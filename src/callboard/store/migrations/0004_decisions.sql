@@ -502,6 +502,9 @@ begin
         seen_at = null,
         revision = r.revision + 1,
         held_until = case when content.priority = 'urgent' then least(r.held_until, moment) else r.held_until end,
+        -- It stays so when another is folded before the group is let go.
+        used = case when content.priority = 'urgent' and r.held_until is not null
+                 then coalesce(r.used, '{}') || '{"urgent_joined": true}' else r.used end,
         fold_pending = case when r.arrived_at is not null then r.fold_pending + 1 else 0 end,
         fold_due = case when r.arrived_at is null then null
                         when r.fold_pending + 1 >= settings.batch_size then moment
