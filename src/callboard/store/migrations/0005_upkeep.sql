@@ -82,8 +82,8 @@ create function callboard.reconsider_held(user_id text) returns void
 language sql volatile
 as $$
   update callboard.notification_recipients r
-  set held_until = clock_timestamp()
-  where r.user_id = $1 and r.held_until > clock_timestamp()
+  set held_until = statement_timestamp()
+  where r.user_id = $1 and r.held_until > statement_timestamp()
 $$;
 comment on function callboard.reconsider_held(text) is 'Private. Have what is held for a user decided again.';
 
