@@ -156,6 +156,19 @@ $$;
 comment on function callboard.quiet_until(jsonb, timestamptz) is
   'Private. The end of the quiet period that the moment is in, or null. A period belongs to the day on which it begins.';
 
+-- Their lists differ by version, and a decision with a zone that this one does not know would fail for all recipients.
+create function callboard.check_timezone(timezone text) returns void
+language plpgsql stable
+as $$
+begin
+  perform now() at time zone timezone;
+exception when invalid_parameter_value then
+  perform callboard.refuse('quiet_hours.timezone', format('quiet_hours.timezone: the database does not know %s', timezone));
+end
+$$;
+comment on function callboard.check_timezone(text) is
+  'Private. Raises SQLSTATE CB422 for a time zone that PostgreSQL does not know.';
+
 create function callboard.muted_by(
   type text, resource_type text, resource_id text, muted_types text[], muted_resources jsonb, types jsonb
 ) returns text
