@@ -82,7 +82,7 @@ class PeopleVerifier:
         """Raises Unauthenticated."""
         principal = await self._tokens.verify(token)
         if self.people is not None:
-            self.people.note(principal)
+            self.people.note(principal.id, principal.name, principal.teams)
         return principal
 
 

@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 
 from callboard.bounds import Bounds, read_bounds
 from callboard.errors import SettingsError
-from callboard.setting_values import Reader, boolean, database_url, networks, origins, words
+from callboard.setting_values import Reader, boolean, database_url, networks, notification_types, origins, words
 
 SYMMETRIC_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
 ASYMMETRIC_ALGORITHMS = frozenset(

@@ -42,7 +42,7 @@ class Server:
         command = ["serve", "--port", port, "--data-dir", str(self.data_dir)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "callboard.cli", *command, *(["--demo"] if self._demo else [])],
-            env={**os.environ, "LOG_LEVEL": "info", "LOG_FORMAT": "json"},
+            env={**os.environ, "LOG_LEVEL": "info", "LOG_FORMAT": "json", "NOTIFICATION_RATE_LIMIT": "1000000"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

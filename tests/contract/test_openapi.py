@@ -64,7 +64,8 @@ async def test_every_endpoint_is_in_it_with_its_parameters_body_and_problems(doc
 
 
 @pytest.mark.parametrize(
-    ("path", "filters"), [("/notifications", {"type", "read"}), ("/socket/connections", {"namespace", "user_id"})]
+    ("path", "filters"),
+    [("/notifications", {"type", "read", "archived"}), ("/socket/connections", {"namespace", "user_id"})],
 )
 async def test_a_list_has_the_filters_of_the_contract(document: dict[str, Any], path: str, filters: set[str]) -> None:
     parameters = {p["name"]: p for p in document["paths"][f"{PREFIX}{path}"]["get"]["parameters"]}

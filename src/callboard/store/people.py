@@ -7,9 +7,8 @@ already, a request that waits for it. A token without a name or without teams ta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from callboard.auth.principal import Principal
 from callboard.errors import CallboardError
 from callboard.store.database import Queries
 from callboard.telemetry import log
@@ -34,14 +33,14 @@ class People:
         self._waiting: dict[str, _Person] = {}
         self._wake = asyncio.Event()
 
-    def note(self, principal: Principal) -> None:
+    def note(self, user_id: str, name: str | None, teams: Iterable[str]) -> None:
         """A token of this person was verified. Returns at once."""
-        person = principal.name, tuple(sorted(principal.teams))
-        if self._known.get(principal.id) == person or person == (None, ()):
+        person = name, tuple(sorted(teams))
+        if self._known.get(user_id) == person or person == (None, ()):
             return
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        self._known[principal.id] = self._waiting[principal.id] = person
+        self._known[user_id] = self._waiting[user_id] = person
         self._wake.set()
 
     async def run(self) -> None:

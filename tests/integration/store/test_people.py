@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
 
-from callboard.auth.principal import Principal
 from callboard.errors import Unavailable
 from callboard.store.database import Database
 from callboard.store.people import MAX_KNOWN, People
+
+Token = tuple[str, str | None, Sequence[str]]
 
 
 class Pauses:
@@ -57,10 +58,10 @@ async def written(queries: Counting) -> AsyncIterator[Callable[..., Any]]:
     people = People(queries, pause=pauses)
     task = asyncio.create_task(people.run())
 
-    async def write(*principals: Principal) -> Pauses:
+    async def write(*principals: Token) -> Pauses:
         pauses.reached.clear()
         for principal in principals:
-            people.note(principal)
+            people.note(*principal)
         async with asyncio.timeout(10):
             await pauses.reached.wait()
         return pauses
@@ -69,8 +70,8 @@ async def written(queries: Counting) -> AsyncIterator[Callable[..., Any]]:
     task.cancel()
 
 
-def person(id_: str, name: str | None = None, *teams: str) -> Principal:
-    return Principal(id=id_, name=name, teams=frozenset(teams))
+def person(id_: str, name: str | None = None, *teams: str) -> Token:
+    return id_, name, teams
 
 
 async def stored(database: Database) -> list[tuple[str, str | None, list[str]]]:
@@ -108,5 +109,5 @@ async def test_what_the_database_did_not_take_is_written_later(
 async def test_what_is_remembered_is_bounded(queries: Counting) -> None:
     people = People(queries)
     for number in range(MAX_KNOWN + 1):
-        people.note(person(f"u{number}", "x"))
+        people.note(f"u{number}", "x", ())
     assert len(people._known) == 1

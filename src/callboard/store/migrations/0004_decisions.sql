@@ -156,6 +156,19 @@ $$;
 comment on function callboard.quiet_until(jsonb, timestamptz) is
   'Private. The end of the quiet period that the moment is in, or null. A period belongs to the day on which it begins.';
 
+-- Their lists differ by version, and a decision with a zone that this one does not know would fail for all recipients.
+create function callboard.check_timezone(timezone text) returns void
+language plpgsql stable
+as $$
+begin
+  perform now() at time zone timezone;
+exception when invalid_parameter_value then
+  perform callboard.refuse('quiet_hours.timezone', format('quiet_hours.timezone: the database does not know %s', timezone));
+end
+$$;
+comment on function callboard.check_timezone(text) is
+  'Private. Raises SQLSTATE CB422 for a time zone that PostgreSQL does not know.';
+
 create function callboard.muted_by(
   type text, resource_type text, resource_id text, muted_types text[], muted_resources jsonb, types jsonb
 ) returns text
@@ -211,23 +224,23 @@ begin
   if inputs.quiet_hours is null and inputs.attention is null then
     return made;
   end if;
-  if inputs.priority = 'urgent' then
-    made.rule := 'urgent';
-  else
-    if inputs.attention in ('dnd', 'busy') and coalesce((setting ->> 'attention')::boolean, true)
-       and coalesce(inputs.attention_until, 'infinity') > free then
-      free := coalesce(inputs.attention_until, 'infinity');
-      made.rule := 'attention';
+  if inputs.attention in ('dnd', 'busy') and coalesce((setting ->> 'attention')::boolean, true)
+     and coalesce(inputs.attention_until, 'infinity') > free then
+    free := coalesce(inputs.attention_until, 'infinity');
+    made.rule := 'attention';
+  end if;
+  if inputs.quiet_hours is not null and coalesce((setting ->> 'quiet_hours')::boolean, true)
+     and isfinite(free) then
+    quiet := callboard.quiet_until(inputs.quiet_hours, free);
+    if quiet is not null then
+      free := quiet;
+      made.rule := 'quiet_hours';
     end if;
-    if inputs.quiet_hours is not null and coalesce((setting ->> 'quiet_hours')::boolean, true)
-       and isfinite(free) then
-      quiet := callboard.quiet_until(inputs.quiet_hours, free);
-      if quiet is not null then
-        free := quiet;
-        made.rule := 'quiet_hours';
-      end if;
-    end if;
-    if free > now then
+  end if;
+  if free > now then
+    if inputs.priority = 'urgent' then
+      made.rule := 'urgent';
+    else
       made.outcome := 'held';
       made.held_until := free;
     end if;
@@ -265,8 +278,10 @@ as $$
   left join callboard.attention a on a.user_id = person.id
   left join callboard.notification_recipients g
     on g.user_id = person.id and g.group_key = (content).group_key and g.group_open
+    and (g.expires_at is null or g.expires_at > moment)
   left join callboard.notification_recipients o
     on o.user_id = person.id and o.group_key = '~overflow' and o.group_open and (settings).rate_overflow = 'fold'
+    and (o.expires_at is null or o.expires_at > moment)
   cross join lateral callboard.decide(
     row((content).type, (content).priority, (content).resource_type, (content).resource_id, p.muted_types,
         p.muted_resources, p.types, p.quiet_hours, a.status, a.until, g.user_id is not null, o.user_id is not null,
@@ -445,6 +460,8 @@ declare
   counted text[];
   counts integer[];
   arriving text[];
+  overflowing text[];
+  overflow text;
 begin
   with rates as (
     insert into callboard.notification_rates as rate (user_id, hour, sent)
@@ -460,10 +477,10 @@ begin
   )
   select array_agg(rates.user_id), array_agg(rates.sent + 1 - step) into counted, counts from rates;
 
-  if content.group_key is not null then
+  if content.group_key is not null or settings.rate_overflow = 'fold' then
     update callboard.notification_recipients r
     set group_open = false
-    where r.user_id = any (recipients) and r.group_key = content.group_key and r.group_open
+    where r.user_id = any (recipients) and r.group_key in (content.group_key, '~overflow') and r.group_open
       and r.expires_at <= moment;
   end if;
 
@@ -498,6 +515,9 @@ begin
         seen_at = null,
         revision = r.revision + 1,
         held_until = case when content.priority = 'urgent' then least(r.held_until, moment) else r.held_until end,
+        -- It stays so when another is folded before the group is let go.
+        used = case when content.priority = 'urgent' and r.held_until is not null
+                 then coalesce(r.used, '{}') || '{"urgent_joined": true}' else r.used end,
         fold_pending = case when r.arrived_at is not null then r.fold_pending + 1 else 0 end,
         fold_due = case when r.arrived_at is null then null
                         when r.fold_pending + 1 >= settings.batch_size then moment
@@ -518,9 +538,12 @@ begin
          max(d.outcome) filter (where cardinality(recipients) = 1),
          max(d.rule) filter (where cardinality(recipients) = 1),
          max(d.held_until) filter (where cardinality(recipients) = 1),
-         array_agg('user:' || d.user_id order by d.place) filter (where d.outcome = 'now')
+         array_agg('user:' || d.user_id order by d.place) filter (
+           where d.outcome = 'now' and d.rule is distinct from 'rate_limited'),
+         array_agg('user:' || d.user_id order by d.place) filter (
+           where d.outcome = 'now' and d.rule = 'rate_limited')
   into made.created, made.held, made.folded, made.muted, made.rate_limited, made.outcome, made.rule, made.held_until,
-       arriving
+       arriving, overflowing
   from decided d;
 
   if refuse_over_limit and made.rate_limited > 0 then
@@ -531,12 +554,22 @@ begin
   copy.arrived_at := case when made.created > 0 then moment end;
   copy.expires_at := content.expires_at;
   copy.revision := 1;
-  copy.group_key := case when made.rule = 'rate_limited' then '~overflow' else content.group_key end;
+  copy.group_key := content.group_key;
   copy.group_count := 1;
   copy.group_actors := case when content.actor is null then '{}' else array[content.actor] end;
   made.payload := callboard.notification_payload(content, content, copy);
   perform callboard.enqueue_text(arriving[first : first + 9999], 'notification:new', made.payload, '/feed')
   from generate_series(1, cardinality(arriving), 10000) as part (first);
+  -- For some of several it begins the group of what is over the limit.
+  if overflowing is not null or made.rule = 'rate_limited' then
+    copy.group_key := '~overflow';
+    overflow := callboard.notification_payload(content, content, copy);
+    perform callboard.enqueue_text(overflowing[first : first + 9999], 'notification:new', overflow, '/feed')
+    from generate_series(1, cardinality(overflowing), 10000) as part (first);
+    if cardinality(recipients) = 1 then
+      made.payload := overflow;
+    end if;
+  end if;
   return made;
 end
 $$;
