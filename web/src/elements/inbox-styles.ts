@@ -115,6 +115,7 @@ export const inboxStyles = css`
   }
 
   .ask {
+    margin-inline: -0.25rem;
     padding: 0 0.25rem;
     color: var(--accent);
     font-size: 0.8125rem;

@@ -111,7 +111,7 @@ export const preferencesStyles = css`
 
   .hours {
     display: grid;
-    grid-template-columns: 7.5rem 7.5rem minmax(0, 1fr);
+    grid-template-columns: 8.5rem 8.5rem minmax(0, 1fr);
     gap: 0.75rem;
     margin-top: 0.75rem;
   }
@@ -159,7 +159,7 @@ export const preferencesStyles = css`
     outline: none;
   }
 
-  .end {
+  .foot {
     display: flex;
     flex-wrap: wrap;
     align-items: center;

@@ -79,7 +79,7 @@ export class CbPreferences extends LitElement {
         ? html`<p class="waiting" role="status">Loading preferences…</p>`
         : html`
             <form aria-labelledby="heading" novalidate @submit=${this.submit} @input=${this.edited}>
-              ${this.mutes()} ${this.quietHours()} ${this.end()}
+              ${this.mutes()} ${this.quietHours()} ${this.foot()}
             </form>
           `}
     `;
@@ -191,11 +191,11 @@ export class CbPreferences extends LitElement {
     `;
   }
 
-  private end(): unknown {
+  private foot(): unknown {
     const { refusal } = this;
     const elsewhere = refusal !== null && !FIELDS.some((field) => names(refusal, field));
     return html`
-      <div class="end">
+      <div class="foot">
         <button class="primary" ?disabled=${this.busy}>${this.busy ? "Saving…" : "Save"}</button>
         <span class="saved" role="status">${this.saved ? "Saved." : nothing}</span>
         ${elsewhere ? html`<span class="error" role="alert">${refusal.message}</span>` : nothing}
