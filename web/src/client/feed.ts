@@ -88,8 +88,8 @@ export class Feed {
     this.socket.on("notification:updated", (notification: Notification, position?: string) =>
       listener.message({ kind: "updated", notification, position: position ?? null }),
     );
-    this.socket.on("notification:deleted", ({ id, revision }: Deleted, position?: string) =>
-      listener.message({ kind: "deleted", id, revision, position: position ?? null }),
+    this.socket.on("notification:deleted", ({ id }: Deleted, position?: string) =>
+      listener.message({ kind: "deleted", id, position: position ?? null }),
     );
     this.socket.on("notification:unread-count", ({ count, position }: UnreadCount) =>
       listener.message({ kind: "unread-count", count, position: position ?? null }),

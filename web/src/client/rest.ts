@@ -7,7 +7,16 @@
  */
 
 import type { TokenSource } from "./tokens";
-import type { Draft, Notification, Page, UnreadCount } from "./wire";
+import type {
+  Change,
+  Draft,
+  Explanation,
+  Notification,
+  Page,
+  Preferences,
+  PreferencesUpdate,
+  UnreadCount,
+} from "./wire";
 
 /** The server refused or could not be reached. `status` is 0 when no answer came. */
 export class RestError extends Error {
@@ -68,8 +77,12 @@ export class Rest {
     private readonly root = "/api/v1",
   ) {}
 
-  list(cursor: string | null = null, limit = 30): Promise<Page> {
-    const query = new URLSearchParams({ limit: String(limit), ...(cursor === null ? {} : { cursor }) });
+  list(cursor: string | null = null, archived = false, limit = 30): Promise<Page> {
+    const query = new URLSearchParams({
+      limit: String(limit),
+      ...(archived ? { archived: "true" } : {}),
+      ...(cursor === null ? {} : { cursor }),
+    });
     return this.call("GET", `/notifications?${query}`) as Promise<Page>;
   }
 
@@ -77,8 +90,25 @@ export class Rest {
     return this.call("GET", "/notifications/unread-count") as Promise<UnreadCount>;
   }
 
-  markRead(id: string): Promise<Notification> {
-    return this.call("POST", `/notifications/${encodeURIComponent(id)}/read`) as Promise<Notification>;
+  change(id: string, change: Change): Promise<Notification> {
+    return this.call("POST", `/notifications/${encodeURIComponent(id)}/${change}`) as Promise<Notification>;
+  }
+
+  /** At most 100 ids. */
+  async markSeen(ids: readonly string[]): Promise<void> {
+    await this.call("POST", "/notifications/seen", { ids });
+  }
+
+  explain(id: string): Promise<Explanation> {
+    return this.call("GET", `/notifications/${encodeURIComponent(id)}/explain`) as Promise<Explanation>;
+  }
+
+  preferences(): Promise<Preferences> {
+    return this.call("GET", "/notifications/preferences") as Promise<Preferences>;
+  }
+
+  savePreferences(update: PreferencesUpdate): Promise<Preferences> {
+    return this.call("POST", "/notifications/preferences", update) as Promise<Preferences>;
   }
 
   async markAllRead(): Promise<void> {

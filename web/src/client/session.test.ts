@@ -34,7 +34,9 @@ const unread: Notification = {
   actor: null,
   resource: null,
   group_key: null,
+  group: null,
   created_at: "2026-01-31T09:30:00.000Z",
+  arrived_at: "2026-01-31T09:30:00.000000Z",
   expires_at: null,
   read_at: null,
   seen_at: null,
@@ -60,7 +62,7 @@ beforeEach(async () => {
     changes += 1;
   });
   listener.connection({ kind: "connected", recovered: false });
-  await vi.waitUntil(() => session.inbox.loaded);
+  await vi.waitUntil(() => session.inbox.lists.current.loaded);
   vi.stubGlobal("fetch", offline);
   listener.connection({ kind: "lost", reason: "transport close", retrying: true });
 });
@@ -71,10 +73,16 @@ afterEach(() => {
 });
 
 it.each([
-  ["Could not mark it read.", () => session.read("n1")],
+  ["Could not mark it read.", () => session.change("n1", "read")],
   ["Could not mark all read.", () => session.readAll()],
+  ["Could not mark it unread.", () => session.change("n1", "unread")],
+  ["Could not archive it.", () => session.change("n1", "archive")],
+  ["Could not move it to the inbox.", () => session.change("n1", "unarchive")],
+  ["Could not show them.", () => session.show("archived")],
+  ["Could not show the preferences.", () => session.loadPreferences()],
+  ["Could not mute note.", () => session.mute("note", true)],
   ["Could not delete it.", () => session.remove("n1")],
-  ["Could not show older ones.", () => session.older()],
+  ["Could not show older ones.", () => session.older("current")],
 ])("says of what is done offline: %s", async (words, action) => {
   const [inbox, before] = [session.inbox, changes];
   await action();
@@ -85,7 +93,7 @@ it.each([
 });
 
 it("keeps saying so when the connection is back, until something is done or it is dismissed", async () => {
-  await session.read("n1");
+  await session.change("n1", "read");
   const fetched = vi.fn(answers);
   vi.stubGlobal("fetch", fetched);
   listener.connection({ kind: "connected", recovered: true });
@@ -93,12 +101,12 @@ it("keeps saying so when the connection is back, until something is done or it i
   listener.connection({ kind: "connected", recovered: false });
   await vi.waitUntil(() => fetched.mock.calls.length === 2);
   expect(session.failure).not.toBeNull();
-  await session.read("n1");
+  await session.change("n1", "read");
   expect(session.failure).toBeNull();
-  expect(session.inbox.entries[0]?.notification).toEqual(read);
+  expect(session.inbox.lists.current.entries[0]?.notification).toEqual(read);
 
   vi.stubGlobal("fetch", offline);
-  await session.read("n1");
+  await session.change("n1", "read");
   session.dismiss();
   expect(session.failure).toBeNull();
 });

@@ -1,19 +1,26 @@
 /**
  * One principal's inbox, kept live.
  *
- * Owns: the order of things: connect, take a snapshot at every connect that did not recover, feed answers and
+ * Owns: the order of things: connect, take snapshots at every connect that did not recover, feed answers and
  * messages through the reducers, tell the page. Never: markup, the address bar, a rule about what a message
  * means.
  */
 
 import { type Connection, type ConnectionEvent, INITIAL_CONNECTION, reduceConnection } from "../reducers/connection";
-import { EMPTY_INBOX, type Inbox, type InboxMessage, reduceInbox } from "../reducers/inbox";
+import { EMPTY_INBOX, type Inbox, type InboxMessage, type ListName, reduceInbox } from "../reducers/inbox";
+import { comparePositions } from "../reducers/position";
 import { Feed } from "./feed";
 import { Rest, RestError } from "./rest";
+import { SeenReports } from "./seen";
 import type { TokenSource } from "./tokens";
-import type { Draft, ServerConfig } from "./wire";
+import type { Change, Draft, Preferences, PreferencesUpdate, ServerConfig } from "./wire";
 
 const RETRY_SECONDS = 2;
+/** A count this young may hold what has committed and is told of only now. */
+const YOUNG_COUNT_MS = 10_000;
+/** How long a count that was reckoned may wait for the server's; a batch must not make all ask at once. */
+const RECKONED_MS = 1_000;
+const RECKONED_SPREAD_MS = 2_000;
 
 export class Session {
   inbox: Inbox = EMPTY_INBOX;
@@ -22,13 +29,18 @@ export class Session {
   problem: string | null = null;
   /** What the person asked for last and was not done, and why; null when it was done. */
   failure: string | null = null;
+  /** Null until they were asked for. */
+  preferences: Preferences | null = null;
 
   private readonly rest: Rest;
   private readonly feed: Feed;
+  private readonly seenReports: SeenReports;
   private refreshing = false;
   private stale = false;
   private stopped = false;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private countedAt = 0;
+  private refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  private countTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     tokens: TokenSource,
@@ -36,13 +48,14 @@ export class Session {
     private readonly changed: () => void,
   ) {
     this.rest = new Rest(tokens);
+    this.seenReports = new SeenReports((ids) => this.rest.markSeen(ids));
     this.feed = new Feed({
       tokens,
       socket: config.socket,
       position: () => this.inbox.position,
       listener: {
         connection: (event) => this.connectionChanged(event),
-        message: (message) => this.apply(message),
+        message: (message) => this.heard(message),
       },
     });
   }
@@ -53,40 +66,86 @@ export class Session {
 
   stop(): void {
     this.stopped = true;
-    clearTimeout(this.timer);
+    clearTimeout(this.refreshTimer);
+    clearTimeout(this.countTimer);
+    this.seenReports.stop();
     this.feed.close();
   }
 
-  async read(id: string): Promise<void> {
-    await this.attempt("Could not mark it read.", async () => {
-      const notification = await this.rest.markRead(id);
+  /** Whether it was done; if not, `failure` says why. */
+  change(id: string, change: Change): Promise<boolean> {
+    return this.attempt(FAILED[change], async () => {
+      const notification = await this.rest.change(id, change);
       this.apply({ kind: "updated", notification, position: null });
     });
   }
 
-  async readAll(): Promise<void> {
-    await this.attempt("Could not mark all read.", async () => {
+  readAll(): Promise<boolean> {
+    return this.attempt("Could not mark all read.", async () => {
       await this.rest.markAllRead();
       await this.refresh();
     });
   }
 
-  async remove(id: string): Promise<void> {
-    await this.attempt("Could not delete it.", async () => {
+  remove(id: string): Promise<boolean> {
+    return this.attempt("Could not delete it.", async () => {
       await this.rest.remove(id).catch((error: unknown) => {
         // Another tab was first: what the person wanted is so.
         if (!(error instanceof RestError) || error.status !== 404) throw error;
       });
-      this.apply({ kind: "deleted", id, revision: Number.POSITIVE_INFINITY, position: null });
+      this.apply({ kind: "deleted", id, position: null });
     });
   }
 
-  async older(): Promise<void> {
-    const cursor = this.inbox.nextCursor;
+  async older(list: ListName): Promise<void> {
+    const cursor = this.inbox.lists[list].nextCursor;
     if (cursor === null) return;
-    await this.attempt("Could not show older ones.", async () =>
-      this.apply({ kind: "older", cursor, page: await this.rest.list(cursor) }),
-    );
+    await this.attempt("Could not show older ones.", async () => {
+      const page = await this.rest.list(cursor, list === "archived");
+      this.apply({ kind: "older", list, cursor, page });
+    });
+  }
+
+  /** Asks for a list that was not loaded yet. */
+  async show(list: ListName): Promise<void> {
+    if (this.inbox.lists[list].loaded) return;
+    await this.attempt("Could not show them.", () => this.load(list));
+  }
+
+  /** It is on the screen. */
+  seen(id: string): void {
+    const entry = this.inbox.copies.get(id);
+    if (entry?.notification.seen_at === null) this.seenReports.add(id, entry.notification.arrived_at ?? "");
+  }
+
+  /** Why it came as it did, as a sentence; the reason for not knowing if it cannot be told. */
+  async explain(id: string): Promise<string> {
+    try {
+      return (await this.rest.explain(id)).summary;
+    } catch (error) {
+      return `It cannot be told why: ${sentence(error)}`;
+    }
+  }
+
+  async loadPreferences(): Promise<void> {
+    await this.attempt("Could not show the preferences.", async () => {
+      this.preferences = await this.rest.preferences();
+    });
+  }
+
+  /** Throws RestError: the form shows it beside the field. */
+  async savePreferences(update: PreferencesUpdate): Promise<void> {
+    this.preferences = await this.rest.savePreferences(update);
+    this.changed();
+  }
+
+  /** Whether it was done. Asks first, so that what another tab chose meanwhile stays. */
+  mute(type: string, muted: boolean): Promise<boolean> {
+    return this.attempt(`Could not ${muted ? "mute" : "unmute"} ${type}.`, async () => {
+      const { muted_types: before } = await this.rest.preferences();
+      const others = before.filter((one) => one !== type);
+      this.preferences = await this.rest.savePreferences({ muted_types: muted ? [...others, type] : others });
+    });
   }
 
   /** Throws RestError: the form shows it beside the field. */
@@ -103,13 +162,46 @@ export class Session {
   private connectionChanged(event: ConnectionEvent): void {
     this.connection = reduceConnection(this.connection, event);
     // Without a socket (a network that stops both transports) the list is still worth showing.
-    const needed = event.kind === "connected" ? !event.recovered : event.kind === "failed" && !this.inbox.loaded;
+    const needed =
+      event.kind === "connected" ? !event.recovered : event.kind === "failed" && !this.inbox.lists.current.loaded;
     if (needed) void this.refresh();
+    if (event.kind === "connected") void this.seenReports.flush();
     this.changed();
+  }
+
+  private heard(message: InboxMessage): void {
+    this.apply(message);
+    if (message.kind === "new") this.checkCount(message.position);
+  }
+
+  /**
+   * What was committed when the count was made and told of afterwards is counted twice, unless a count follows. One
+   * follows for what concerns one person, and none for a batch: ask for it, if the count is so young.
+   */
+  private checkCount(position: string | null): void {
+    if (performance.now() - this.countedAt > YOUNG_COUNT_MS) return;
+    clearTimeout(this.countTimer);
+    const wait = RECKONED_MS + Math.random() * RECKONED_SPREAD_MS;
+    this.countTimer = setTimeout(() => {
+      if ((comparePositions(this.inbox.countedAt, position) ?? -1) < 0) void this.refreshCount();
+    }, wait);
+  }
+
+  private async refreshCount(): Promise<void> {
+    try {
+      this.applyCount(await this.rest.unreadCount());
+    } catch (error) {
+      this.later(error);
+    }
+  }
+
+  private applyCount({ count, position }: { count: number; position?: string | null }): void {
+    this.apply({ kind: "unread-count", count, position: position ?? null });
   }
 
   private apply(message: InboxMessage): void {
     if (this.stopped) return;
+    if (message.kind === "unread-count") this.countedAt = performance.now();
     const next = reduceInbox(this.inbox, message);
     if (next === this.inbox) return;
     this.inbox = next;
@@ -117,14 +209,21 @@ export class Session {
   }
 
   /** What an action changes is shown once the server has done it: one that fails leaves the page as it was. */
-  private async attempt(failed: string, action: () => Promise<void>): Promise<void> {
+  private async attempt(failed: string, action: () => Promise<void>): Promise<boolean> {
+    let done = true;
     try {
       await action();
       this.failure = null;
     } catch (error) {
       this.failure = `${failed} ${sentence(error)}`;
+      done = false;
     }
     if (!this.stopped) this.changed();
+    return done;
+  }
+
+  private async load(list: ListName): Promise<void> {
+    this.apply({ kind: "snapshot", list, page: await this.rest.list(null, list === "archived") });
   }
 
   /** One at a time; asked for during one, it runs once more, since the first may have read before the cause. */
@@ -132,12 +231,17 @@ export class Session {
     this.stale = true;
     if (this.refreshing) return;
     this.refreshing = true;
-    clearTimeout(this.timer);
+    clearTimeout(this.refreshTimer);
     try {
       while (this.stale && !this.stopped) {
         this.stale = false;
-        const [page, unread] = await Promise.all([this.rest.list(), this.rest.unreadCount()]);
-        this.apply({ kind: "snapshot", page, unread });
+        const { archived } = this.inbox.lists;
+        const [, , unread] = await Promise.all([
+          this.load("current"),
+          archived.loaded ? this.load("archived") : undefined,
+          this.rest.unreadCount(),
+        ]);
+        this.applyCount(unread);
       }
       this.problem = null;
     } catch (error) {
@@ -152,9 +256,17 @@ export class Session {
     this.problem = sentence(error);
     const passing = error instanceof RestError && (error.status === 0 || error.status >= 500);
     if (!passing || this.stopped) return;
-    this.timer = setTimeout(() => void this.refresh(), (error.retryAfter ?? RETRY_SECONDS) * 1000);
+    clearTimeout(this.refreshTimer);
+    this.refreshTimer = setTimeout(() => void this.refresh(), (error.retryAfter ?? RETRY_SECONDS) * 1000);
   }
 }
+
+const FAILED: Readonly<Record<Change, string>> = {
+  read: "Could not mark it read.",
+  unread: "Could not mark it unread.",
+  archive: "Could not archive it.",
+  unarchive: "Could not move it to the inbox.",
+};
 
 function sentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

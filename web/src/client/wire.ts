@@ -9,7 +9,26 @@ export interface Resource {
   readonly id: string;
 }
 
-/** One person's copy of a notification, whole. `revision` grows with each change of it. */
+/** One of those that were folded into a group. */
+export interface GroupMember {
+  readonly id: string;
+  readonly title: string;
+  readonly actor: string | null;
+  readonly created_at: string;
+}
+
+/** Several notifications in one. `actors` counts people, up to 100. */
+export interface Group {
+  readonly count: number;
+  readonly actors: number;
+  readonly first: GroupMember;
+  readonly latest: GroupMember;
+}
+
+/**
+ * One person's copy of a notification, whole. `revision` grows with each change of it. A group has the id, type
+ * and `created_at` of its first, and for the rest shows its latest.
+ */
 export interface Notification {
   readonly id: string;
   readonly type: string;
@@ -20,7 +39,10 @@ export interface Notification {
   readonly actor: string | null;
   readonly resource: Resource | null;
   readonly group_key: string | null;
+  readonly group: Group | null;
   readonly created_at: string;
+  /** The order of the list: UTC with microseconds, so that text sorts as time; null while it is not in it. */
+  readonly arrived_at: string | null;
   readonly expires_at: string | null;
   readonly read_at: string | null;
   readonly seen_at: string | null;
@@ -43,6 +65,45 @@ export interface UnreadCount {
 export interface Deleted {
   readonly id: string;
   readonly revision: number;
+}
+
+/** What one can do to a notification of one's own; each answers it as it is then. */
+export type Change = "read" | "unread" | "archive" | "unarchive";
+
+export type Day = "mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun";
+
+/** From `start` to `end` ("HH:MM") on the days on which that begins; past midnight if `end` is not later. */
+export interface QuietHours {
+  readonly start: string;
+  readonly end: string;
+  /** An IANA name. */
+  readonly timezone: string;
+  readonly days: readonly Day[];
+}
+
+export interface TypeSettings {
+  readonly muted: boolean;
+  readonly quiet_hours: boolean;
+  readonly attention: boolean;
+}
+
+export interface Preferences {
+  readonly muted_types: readonly string[];
+  readonly muted_resources: readonly Resource[];
+  readonly quiet_hours: QuietHours | null;
+  readonly types: Readonly<Record<string, TypeSettings>>;
+  readonly updated_at: string;
+}
+
+/** What is absent stays as it is. */
+export type PreferencesUpdate = Partial<Omit<Preferences, "updated_at">>;
+
+/** Why a notification came as it did; `summary` is a sentence. */
+export interface Explanation {
+  readonly notification_id: string;
+  readonly outcome: string;
+  readonly rule: string | null;
+  readonly summary: string;
 }
 
 export interface ServerConfig {

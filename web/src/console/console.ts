@@ -9,9 +9,11 @@ import { html, LitElement, nothing } from "lit";
 import { request, RestError } from "../client/rest";
 import { Session } from "../client/session";
 import { DemoTokens, GivenToken, personOf, type TokenSource } from "../client/tokens";
-import type { Draft, Person, ServerConfig } from "../client/wire";
+import type { Change, Draft, Person, PreferencesUpdate, ServerConfig } from "../client/wire";
 import type { CbCompose, Refusal } from "../elements/compose";
 import type { CbInbox } from "../elements/inbox";
+import type { CbPreferences } from "../elements/preferences";
+import type { ListName } from "../reducers/inbox";
 import { theme } from "../elements/theme";
 import { consoleStyles } from "./console-styles";
 
@@ -32,6 +34,12 @@ export class CbConsole extends LitElement {
   private sending = false;
   private refusal: Refusal | null = null;
   private sent = "";
+  private list: ListName = "current";
+  private explanations: ReadonlyMap<string, string> = new Map();
+  private choosing = false;
+  private saving = false;
+  private preferencesRefusal: Refusal | null = null;
+  private saved = false;
   private clock: ReturnType<typeof setInterval> | undefined;
 
   override connectedCallback(): void {
@@ -95,6 +103,9 @@ export class CbConsole extends LitElement {
     this.self = null;
     this.refusal = null;
     this.sent = "";
+    this.list = "current";
+    this.explanations = new Map();
+    this.choosing = false;
   }
 
   private signOut(problem = ""): void {
@@ -172,17 +183,47 @@ export class CbConsole extends LitElement {
     return html`
       ${banner} ${this.trouble(session, banner === nothing)}
       <main class=${admin ? "two" : "one"}>
-        <cb-inbox
-          .inbox=${session.inbox}
-          .names=${this.names}
-          .now=${Date.now()}
-          @cb-read=${(event: CustomEvent<{ id: string }>) => session.read(event.detail.id)}
-          @cb-delete=${(event: CustomEvent<{ id: string }>) => session.remove(event.detail.id)}
-          @cb-read-all=${() => session.readAll()}
-          @cb-older=${() => session.older()}
-        ></cb-inbox>
+        <div>${this.choosing ? this.preferences(session) : nothing} ${this.listed(session)}</div>
         ${admin ? this.aside() : nothing}
       </main>
+    `;
+  }
+
+  private listed(session: Session): unknown {
+    return html`
+      <cb-inbox
+        .inbox=${session.inbox}
+        .list=${this.list}
+        .names=${this.names}
+        .explanations=${this.explanations}
+        .muted=${session.preferences?.muted_types ?? []}
+        .preferences=${this.choosing}
+        .now=${Date.now()}
+        @cb-change=${({ detail }: CustomEvent<{ id: string; change: Change }>) => session.change(detail.id, detail.change)}
+        @cb-delete=${({ detail }: CustomEvent<{ id: string }>) => session.remove(detail.id)}
+        @cb-seen=${({ detail }: CustomEvent<{ ids: string[] }>) => detail.ids.forEach((id) => session.seen(id))}
+        @cb-explain=${this.explain}
+        @cb-mute=${({ detail }: CustomEvent<{ type: string; muted: boolean }>) => session.mute(detail.type, detail.muted)}
+        @cb-read-all=${() => session.readAll()}
+        @cb-older=${() => session.older(this.list)}
+        @cb-list=${this.show}
+        @cb-preferences=${this.choose}
+      ></cb-inbox>
+    `;
+  }
+
+  private preferences(session: Session): unknown {
+    const types = new Set([...session.inbox.copies.values()].map(({ notification }) => notification.type));
+    return html`
+      <cb-preferences
+        .preferences=${session.preferences}
+        .types=${[...types].sort()}
+        .busy=${this.saving}
+        .refusal=${this.preferencesRefusal}
+        .saved=${this.saved}
+        @cb-preferences-save=${this.save}
+        @cb-preferences-close=${this.choose}
+      ></cb-preferences>
     `;
   }
 
@@ -249,6 +290,52 @@ export class CbConsole extends LitElement {
     this.renderRoot.querySelector<CbInbox>("cb-inbox")?.focus();
   };
 
+  private readonly show = ({ detail }: CustomEvent<{ list: ListName }>): void => {
+    this.list = detail.list;
+    this.requestUpdate();
+    void this.session?.show(detail.list);
+  };
+
+  private readonly explain = async ({ detail: { id } }: CustomEvent<{ id: string }>): Promise<void> => {
+    const { session } = this;
+    if (session === null) return;
+    if (session.preferences === null) void session.loadPreferences();
+    const words = await session.explain(id);
+    if (session !== this.session) return;
+    this.explanations = new Map(this.explanations).set(id, words);
+    this.requestUpdate();
+  };
+
+  /** Opens or closes the preferences; the keyboard focus goes with them. */
+  private readonly choose = async (): Promise<void> => {
+    this.choosing = !this.choosing;
+    this.preferencesRefusal = null;
+    this.saved = false;
+    this.requestUpdate();
+    if (this.choosing) void this.session?.loadPreferences();
+    await this.updateComplete;
+    if (this.choosing) this.renderRoot.querySelector<CbPreferences>("cb-preferences")?.focus();
+    else this.renderRoot.querySelector<CbInbox>("cb-inbox")?.focusPreferences();
+  };
+
+  private readonly save = async ({ detail }: CustomEvent<PreferencesUpdate>): Promise<void> => {
+    const { session } = this;
+    if (session === null) return;
+    this.saving = true;
+    this.preferencesRefusal = null;
+    this.saved = false;
+    this.requestUpdate();
+    try {
+      await session.savePreferences(detail);
+      this.saved = true;
+    } catch (error) {
+      this.preferencesRefusal = refusal(error);
+    } finally {
+      this.saving = false;
+      this.requestUpdate();
+    }
+  };
+
   private readonly send = async (event: CustomEvent<Draft>): Promise<void> => {
     const form = event.target as CbCompose;
     const { session } = this;
@@ -262,10 +349,7 @@ export class CbConsole extends LitElement {
       this.sent = `Sent to ${event.detail.user_ids.map((id) => this.names.get(id) ?? id).join(", ")}.`;
       form.clear();
     } catch (error) {
-      this.refusal = {
-        message: error instanceof Error ? error.message : String(error),
-        field: error instanceof RestError ? error.field : null,
-      };
+      this.refusal = refusal(error);
     } finally {
       this.sending = false;
       this.requestUpdate();
@@ -274,6 +358,13 @@ export class CbConsole extends LitElement {
 }
 
 customElements.define("cb-console", CbConsole);
+
+function refusal(error: unknown): Refusal {
+  return {
+    message: error instanceof Error ? error.message : String(error),
+    field: error instanceof RestError ? error.field : null,
+  };
+}
 
 /** The text that a hash stands for; as it is where it is no proper escape. */
 function decoded(hash: string): string {

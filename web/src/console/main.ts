@@ -3,6 +3,7 @@
 import "../elements/bell";
 import "../elements/compose";
 import "../elements/inbox";
+import "../elements/preferences";
 import "../elements/who";
 import "./connection";
 import "./sign-in";

@@ -14,10 +14,35 @@ export const inboxStyles = css`
   header {
     display: flex;
     align-items: center;
-    justify-content: space-between;
-    gap: 1rem;
-    padding: 0.5rem 0.5rem 0.5rem 1.25rem;
+    gap: 0.25rem;
+    padding: 0.5rem 0.5rem 0 1.25rem;
+  }
+
+  h2 {
+    margin-right: auto;
+  }
+
+  .lists {
+    display: flex;
+    gap: 0.25rem;
+    padding: 0 0.625rem;
     border-bottom: 1px solid var(--line);
+  }
+
+  .lists button {
+    padding: 0.4375rem 0.625rem;
+    border-radius: 0.4375rem 0.4375rem 0 0;
+    color: var(--muted);
+  }
+
+  .lists button:hover {
+    color: var(--ink);
+  }
+
+  .lists button[aria-pressed="true"] {
+    box-shadow: inset 0 -2px var(--accent);
+    color: var(--ink);
+    font-weight: 600;
   }
 
   h2:focus-visible {
@@ -89,6 +114,49 @@ export const inboxStyles = css`
     font-size: 0.75rem;
   }
 
+  .ask {
+    margin-inline: -0.25rem;
+    padding: 0 0.25rem;
+    color: var(--accent);
+    font-size: 0.8125rem;
+  }
+
+  .ask:hover {
+    text-decoration: underline;
+  }
+
+  .why {
+    display: flex;
+    flex-wrap: wrap;
+    align-items: center;
+    justify-content: space-between;
+    gap: 0.5rem 0.75rem;
+    margin-top: 0.5rem;
+    padding: 0.5rem 0.625rem;
+    border-radius: 0.4375rem;
+    background: var(--hover);
+    font-size: 0.8125rem;
+    overflow-wrap: anywhere;
+  }
+
+  .why p {
+    flex: 1 1 14rem;
+  }
+
+  .why button {
+    padding-block: 0.1875rem;
+    font-size: 0.8125rem;
+  }
+
+  .count {
+    padding: 0 0.4375rem;
+    border-radius: 1rem;
+    background: var(--tint);
+    color: var(--accent);
+    font-size: 0.75rem;
+    font-weight: 600;
+  }
+
   .priority {
     padding: 0 0.4375rem;
     border: 1px solid var(--line);
@@ -135,7 +203,8 @@ export const inboxStyles = css`
     color: var(--muted);
   }
 
-  .icon:hover {
+  .icon:hover,
+  .icon[aria-expanded="true"] {
     background: var(--hover);
     color: var(--ink);
   }
@@ -182,6 +251,33 @@ export const inboxStyles = css`
   .empty .lead {
     color: var(--ink);
     font-weight: 600;
+  }
+
+  @media (max-width: 32rem) {
+    header {
+      padding-left: 0.875rem;
+    }
+
+    .lists {
+      padding-inline: 0.25rem;
+    }
+
+    li {
+      grid-template-columns: 0.5rem minmax(0, 1fr);
+      gap: 0.25rem 0.625rem;
+      padding: 0.75rem 0.5rem 0.5rem 0.875rem;
+    }
+
+    .side {
+      grid-column: 2;
+      flex-direction: row;
+      align-items: center;
+      justify-content: space-between;
+    }
+
+    .icon {
+      padding: 0.4375rem;
+    }
   }
 
   @media (prefers-reduced-motion: no-preference) {

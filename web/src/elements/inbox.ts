@@ -1,48 +1,89 @@
 /**
- * `<cb-inbox>`: the list of notifications.
+ * `<cb-inbox>`: the list of notifications, or that of the archived ones.
  *
- * Owns: markup and keyboard focus of the list. Fires `cb-read` and `cb-delete` (`detail.id`), `cb-read-all`,
- * `cb-older`. Never: a change of the inbox; the page gives a new one.
+ * Owns: markup and keyboard focus of the list. Fires `cb-change` (`detail.id`, `detail.change`), `cb-delete` and
+ * `cb-explain` (`detail.id`), `cb-seen` (`detail.ids`), `cb-mute` (`detail.type`, `detail.muted`), `cb-list`
+ * (`detail.list`), `cb-read-all`, `cb-older` and `cb-preferences`. Never: a change of the inbox; the page gives a
+ * new one.
  */
 
-import { html, LitElement, nothing, svg, type PropertyValues } from "lit";
+import { html, LitElement, nothing, type PropertyValues, svg } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import type { Notification } from "../client/wire";
-import { EMPTY_INBOX, type Entry, type Inbox, isUnread } from "../reducers/inbox";
+import type { Change } from "../client/wire";
+import { EMPTY_INBOX, type Entry, type Inbox, isUnread, type ListName } from "../reducers/inbox";
+import { type RowActions, row } from "./inbox-row";
 import { inboxStyles } from "./inbox-styles";
-import { relativeTime, wholeTime } from "./relative-time";
+import { RowsInView } from "./seen";
 import { theme } from "./theme";
 
-const CHECK = svg`<path d="m5 12.5 4.5 4.5L19 7.5"/>`;
-const BIN = svg`<path d="M5 7h14M10 7V4.5h4V7m-7.5 0 .8 12.5h9.4L17.5 7M10.5 11v5M13.5 11v5"/>`;
+const SLIDERS = svg`<path d="M4 7.5h9m4 0h3M4 16.5h3m4 0h9"/><circle cx="15" cy="7.5" r="2"/><circle cx="9" cy="16.5" r="2"/>`;
+
+/** What was asked for of a row, until it is so. */
+interface Asked {
+  readonly at: number;
+  readonly id: string;
+  readonly title: string;
+  readonly action: Change | "delete";
+}
+
+const DONE: Readonly<Record<Asked["action"], string>> = {
+  read: "Marked read",
+  unread: "Marked unread",
+  archive: "Archived",
+  unarchive: "Moved to the inbox",
+  delete: "Deleted",
+};
 
 export class CbInbox extends LitElement {
   static override properties = {
     inbox: { attribute: false },
+    list: { type: String },
     names: { attribute: false },
+    explanations: { attribute: false },
+    muted: { attribute: false },
+    preferences: { type: Boolean },
     now: { type: Number },
   };
   static override styles = [theme, inboxStyles];
 
   declare inbox: Inbox;
+  /** Which list is shown. */
+  declare list: ListName;
   /** Names of people by id, for the actor. */
   declare names: ReadonlyMap<string, string>;
+  /** Why some came, by id. */
+  declare explanations: ReadonlyMap<string, string>;
+  /** The muted types. */
+  declare muted: readonly string[];
+  /** Whether the preferences are open. */
+  declare preferences: boolean;
   /** Milliseconds since 1970, for relative times. */
   declare now: number;
 
-  /** Where the focus was in the list when the button under it went away. */
-  private focusAt: number | null = null;
+  private readonly explained = new Set<string>();
+  private asked: Asked | null = null;
+  private said = "";
 
   constructor() {
     super();
     this.inbox = EMPTY_INBOX;
+    this.list = "current";
     this.names = new Map();
+    this.explanations = new Map();
+    this.muted = [];
+    this.preferences = false;
     this.now = Date.now();
+    new RowsInView(this, (ids) => this.seen(ids));
   }
 
   /** Moves the keyboard focus to the list's heading. */
   override focus(): void {
     this.renderRoot.querySelector<HTMLElement>("h2")?.focus();
+  }
+
+  /** Moves it to the button that opens the preferences. */
+  focusPreferences(): void {
+    this.renderRoot.querySelector<HTMLElement>("#preferences")?.focus();
   }
 
   protected override render(): unknown {
@@ -57,81 +98,115 @@ export class CbInbox extends LitElement {
         >
           Mark all read
         </button>
+        <button
+          type="button"
+          class="icon"
+          id="preferences"
+          title="Preferences"
+          aria-label="Preferences"
+          aria-expanded=${this.preferences}
+          @click=${() => this.fire("cb-preferences")}
+        >
+          <svg viewBox="0 0 24 24" aria-hidden="true">${SLIDERS}</svg>
+        </button>
       </header>
+      <div class="lists" role="group" aria-label="Show">${this.choice("current", "Inbox")} ${this.choice("archived", "Archived")}</div>
       ${this.body()}
+      <p class="hidden" role="status">${this.said}</p>
+    `;
+  }
+
+  private choice(list: ListName, words: string): unknown {
+    return html`
+      <button type="button" aria-pressed=${this.list === list} @click=${() => this.fire("cb-list", { list })}>
+        ${words}
+      </button>
     `;
   }
 
   private body(): unknown {
-    const { entries, loaded, nextCursor } = this.inbox;
+    const { entries, loaded, nextCursor } = this.inbox.lists[this.list];
     if (!loaded) return html`<p class="waiting" role="status">Loading notifications…</p>`;
-    if (entries.length === 0) return empty;
+    const more =
+      nextCursor === null
+        ? nothing
+        : html`<button type="button" class="quiet more" @click=${() => this.fire("cb-older")}>Show older</button>`;
+    if (entries.length === 0) return html`${this.list === "current" ? empty : emptyArchive} ${more}`;
     return html`
       <ul role="list" aria-labelledby="heading">
         ${repeat(
           entries,
           (entry) => entry.notification.id,
-          (entry, index) => this.item(entry, index),
+          (entry, index) => this.row(entry, index),
         )}
       </ul>
-      ${nextCursor !== null
-        ? html`<button type="button" class="quiet more" @click=${() => this.fire("cb-older")}>Show older</button>`
-        : nothing}
+      ${more}
     `;
   }
 
-  private item(entry: Entry, index: number): unknown {
-    const { notification, arrived } = entry;
-    const { id, title, message, created_at: created } = notification;
-    const unread = isUnread(this.inbox, entry);
-    return html`
-      <li class=${`${unread ? "unread" : "read"} ${arrived === null ? "" : "arrived"}`} data-id=${id}>
-        <span class="mark">${unread ? html`<span class="hidden">Unread</span>` : nothing}</span>
-        <div class="text">
-          <h3>${title}</h3>
-          ${message ? html`<p class="message">${message}</p>` : nothing}
-          <p class="meta">${this.meta(notification)}</p>
-        </div>
-        <div class="side">
-          <time datetime=${created} title=${wholeTime(created)}>${relativeTime(created, this.now)}</time>
-          <div class="actions">
-            ${unread ? this.action("Mark read", title, CHECK, "cb-read", id, index) : nothing}
-            ${this.action("Delete", title, BIN, "cb-delete", id, index)}
-          </div>
-        </div>
-      </li>
-    `;
+  private row(entry: Entry, index: number): unknown {
+    const { id, type } = entry.notification;
+    const state = {
+      unread: isUnread(this.inbox, entry),
+      archived: this.list === "archived",
+      names: this.names,
+      now: this.now,
+      why: this.explained.has(id) ? (this.explanations.get(id) ?? "") : null,
+      muted: this.muted.includes(type),
+    };
+    return row(entry, state, this.actions(index));
   }
 
-  private meta({ priority, type, actor, resource }: Notification): unknown {
-    return html`
-      ${priority && priority !== "normal" ? html`<span class="priority ${priority}">${priority}</span>` : nothing}
-      <span class="type">${type}</span>
-      ${resource ? html`<span>${resource.type} ${resource.id}</span>` : nothing}
-      ${actor ? html`<span>from ${this.names.get(actor) ?? actor}</span>` : nothing}
-    `;
+  private actions(at: number): RowActions {
+    const ask = ({ notification: { id, title } }: Entry, action: Asked["action"]): void => {
+      this.asked = { at, id, title, action };
+      if (action === "delete") this.fire("cb-delete", { id });
+      else this.fire("cb-change", { id, change: action });
+    };
+    return {
+      change: (change, entry) => ask(entry, change),
+      remove: (entry) => ask(entry, "delete"),
+      why: ({ notification: { id } }) => this.toggle(id),
+      mute: (type, muted) => this.fire("cb-mute", { type, muted }),
+    };
   }
 
-  private action(label: string, title: string, icon: unknown, event: string, id: string, index: number): unknown {
-    return html`
-      <button type="button" class="icon" aria-label="${label}: ${title}" title=${label} @click=${() => {
-        this.focusAt = index;
-        this.fire(event, { id });
-      }}>
-        <svg viewBox="0 0 24 24" aria-hidden="true">${icon}</svg>
-      </button>
-    `;
+  private toggle(id: string): void {
+    if (!this.explained.delete(id)) {
+      this.explained.add(id);
+      this.fire("cb-explain", { id });
+    }
+    this.requestUpdate();
+  }
+
+  private seen(ids: Iterable<string>): void {
+    const { copies } = this.inbox;
+    const fresh = [...ids].filter((id) => copies.get(id)?.notification.seen_at === null);
+    if (fresh.length > 0) this.fire("cb-seen", { ids: fresh });
+  }
+
+  protected override willUpdate(): void {
+    if (this.asked === null) return;
+    const { action, title } = this.asked;
+    this.said = this.isDone(this.asked) ? `${DONE[action]}: ${title}` : "";
+  }
+
+  private isDone({ id, action }: Asked): boolean {
+    const copy = this.inbox.copies.get(id)?.notification;
+    if (copy === undefined) return true;
+    if (action === "read" || action === "unread") return (copy.read_at !== null) === (action === "read");
+    return action !== "delete" && (copy.archived_at !== null) === (action === "archive");
   }
 
   protected override updated(changed: PropertyValues<this>): void {
-    if (this.focusAt === null || !changed.has("inbox")) return;
+    const { asked } = this;
+    if (asked === null || this.said === "" || !changed.has("inbox")) return;
+    this.asked = null;
     // The pressed button is gone with its row or its state: keep a keyboard user at the same place.
-    if (document.activeElement === document.body) {
-      const rows = this.renderRoot.querySelectorAll("li");
-      const row = rows[Math.min(this.focusAt, rows.length - 1)];
-      (row?.querySelector<HTMLElement>("button") ?? this).focus();
-    }
-    this.focusAt = null;
+    if (document.activeElement !== document.body) return;
+    const rows = this.renderRoot.querySelectorAll("li");
+    const row = rows[Math.min(asked.at, rows.length - 1)];
+    (row?.querySelector<HTMLElement>(".actions button") ?? this).focus();
   }
 
   private fire(name: string, detail: object = {}): void {
@@ -139,14 +214,21 @@ export class CbInbox extends LitElement {
   }
 }
 
+const BOARD = svg`<rect x="5" y="4" width="54" height="40" rx="6" /><path d="M17 18h30M17 28h18" />`;
+
 const empty = html`
   <div class="empty">
-    <svg viewBox="0 0 64 48" aria-hidden="true">
-      <rect x="5" y="4" width="54" height="40" rx="6" />
-      <path d="M17 18h30M17 28h18" />
-    </svg>
+    <svg viewBox="0 0 64 48" aria-hidden="true">${BOARD}</svg>
     <p class="lead">Nothing on the board</p>
     <p>New notifications appear here the moment they are sent.</p>
+  </div>
+`;
+
+const emptyArchive = html`
+  <div class="empty">
+    <svg viewBox="0 0 64 48" aria-hidden="true">${BOARD}</svg>
+    <p class="lead">Nothing archived</p>
+    <p>What you archive leaves the inbox and is kept here.</p>
   </div>
 `;
 

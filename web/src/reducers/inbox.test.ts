@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { Notification, Page } from "../client/wire";
-import { EMPTY_INBOX, type Inbox, type InboxMessage, isUnread, MAX_GONE, reduceInbox } from "./inbox";
+import { EMPTY_INBOX, type Inbox, type InboxMessage, isUnread, type ListName, MAX_DELETED, reduceInbox } from "./inbox";
+
+/** One after another, by the first letter of their ids. */
+function arrivalOf(id: string): string {
+  return `2025-01-01T10:00:00.${String(id.charCodeAt(0)).padStart(6, "0")}Z`;
+}
 
 function notification(id: string, revision = 1, change: Partial<Notification> = {}): Notification {
   return {
@@ -13,7 +18,9 @@ function notification(id: string, revision = 1, change: Partial<Notification> = 
     actor: null,
     resource: null,
     group_key: null,
+    group: null,
     created_at: "2025-01-01T10:00:00.000Z",
+    arrived_at: arrivalOf(id),
     expires_at: null,
     read_at: null,
     seen_at: null,
@@ -28,20 +35,32 @@ function page(ids: readonly (string | Notification)[], position: string, next: s
   return { items, next_cursor: next, position };
 }
 
-function snapshot(ids: readonly (string | Notification)[], position: string, unread = 0): InboxMessage {
-  return { kind: "snapshot", page: page(ids, position), unread: { count: unread, position } };
+function snapshot(ids: readonly (string | Notification)[], position: string, unread = 0): InboxMessage[] {
+  return [
+    { kind: "snapshot", list: "current", page: page(ids, position) },
+    { kind: "unread-count", count: unread, position },
+  ];
 }
 
 function arrival(one: Notification, position: string | null): InboxMessage {
   return { kind: "new", notification: one, position };
 }
 
-function deletion(id: string, position: string | null = null): InboxMessage {
-  return { kind: "deleted", id, revision: 2, position };
+function updated(one: Notification, position: string | null): InboxMessage {
+  return { kind: "updated", notification: one, position };
 }
 
-const run = (...messages: InboxMessage[]): Inbox => messages.reduce(reduceInbox, EMPTY_INBOX);
-const ids = (inbox: Inbox): string[] => inbox.entries.map((entry) => entry.notification.id);
+function deletion(id: string, position: string | null = null): InboxMessage {
+  return { kind: "deleted", id, position };
+}
+
+type Said = InboxMessage | readonly InboxMessage[];
+
+const more = (inbox: Inbox, ...said: Said[]): Inbox => said.flat().reduce(reduceInbox, inbox);
+const run = (...said: Said[]): Inbox => more(EMPTY_INBOX, ...said);
+const ids = (inbox: Inbox, list: ListName = "current"): string[] =>
+  inbox.lists[list].entries.map((entry) => entry.notification.id);
+const first = (inbox: Inbox): Notification | undefined => inbox.lists.current.entries[0]?.notification;
 
 describe("notification:new", () => {
   it("comes first and moves the position on", () => {
@@ -58,7 +77,7 @@ describe("notification:new", () => {
   it("does not undo a newer state that is held", () => {
     const read = notification("a", 2, { read_at: "2025-01-01T11:00:00.000Z" });
     const inbox = run(snapshot([read], "e.3"), arrival(notification("a", 1), "e.2"));
-    expect(inbox.entries[0]?.notification).toEqual(read);
+    expect(first(inbox)).toEqual(read);
   });
 
   it("does not bring back what was deleted, however late it comes", () => {
@@ -71,7 +90,13 @@ describe("notification:updated", () => {
     const change = notification("a", 2, { title: "New title" });
     const inbox = run(snapshot(["b", "a"], "e.1"), { kind: "updated", notification: change, position: "e.2" });
     expect(ids(inbox)).toEqual(["b", "a"]);
-    expect(inbox.entries[1]?.notification.title).toBe("New title");
+    expect(inbox.lists.current.entries[1]?.notification.title).toBe("New title");
+  });
+
+  it("as the answer to an action changes what is held and brings nothing back", () => {
+    const read = notification("a", 2, { read_at: "2025-01-01T11:00:00.000Z" });
+    expect(first(run(snapshot(["a"], "e.1"), updated(read, null)))).toEqual(read);
+    expect(ids(run(snapshot([], "e.1"), updated(read, null)))).toEqual([]);
   });
 
   it("with a revision that is not newer changes nothing", () => {
@@ -80,18 +105,65 @@ describe("notification:updated", () => {
     expect(reduceInbox(held, { kind: "updated", notification: change, position: null })).toBe(held);
   });
 
-  it("of one that the list has not loaded yet does not list it out of order", () => {
-    const inbox = run(snapshot(["b"], "e.1"), { kind: "updated", notification: notification("a", 2), position: null });
-    expect(ids(inbox)).toEqual(["b"]);
-  });
-
   it("to archived takes it off the list, and back puts it at its place", () => {
     const archived = notification("b", 2, { archived_at: "2025-01-01T11:00:00.000Z" });
-    const away = run(snapshot(["c", "b", "a"], "e.1"), { kind: "updated", notification: archived, position: "e.2" });
+    const away = run(snapshot(["c", "b", "a"], "e.1"), updated(archived, "e.2"));
     expect(ids(away)).toEqual(["c", "a"]);
+    expect(ids(away, "archived")).toEqual(["b"]);
     expect(ids(reduceInbox(away, arrival(notification("b", 1), "e.1")))).toEqual(["c", "a"]);
-    const back: InboxMessage = { kind: "updated", notification: notification("b", 3), position: "e.3" };
-    expect(ids(reduceInbox(away, back))).toEqual(["c", "b", "a"]);
+    const back = reduceInbox(away, updated(notification("b", 3), "e.3"));
+    expect(ids(back)).toEqual(["c", "b", "a"]);
+    expect(ids(back, "archived")).toEqual([]);
+  });
+});
+
+describe("a group that has grown", () => {
+  const grown = notification("a", 3, { arrived_at: arrivalOf("x") });
+
+  it("comes to the top", () => {
+    const inbox = run(snapshot(["c", "b", "a"], "e.1"), updated(grown, "e.2"));
+    expect(ids(inbox)).toEqual(["a", "c", "b"]);
+    expect(inbox.lists.current.entries.map(({ arrived }) => arrived)).toEqual(["e.2", null, null]);
+  });
+
+  it("comes to the top from where the list was not loaded", () => {
+    const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["c", "b"], "e.1", "k") };
+    expect(ids(run(start, updated(grown, "e.2")))).toEqual(["a", "c", "b"]);
+  });
+});
+
+describe("below the loaded part", () => {
+  const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["d", "c"], "e.1", "k") };
+  const older = (items: readonly (string | Notification)[], position: string): InboxMessage => ({
+    kind: "older",
+    list: "current",
+    cursor: "k",
+    page: page(items, position),
+  });
+
+  it("an update is not listed out of order, and is what counts when its place is loaded", () => {
+    const change = notification("a", 2, { title: "Changed" });
+    const inbox = run(start, updated(change, "e.3"));
+    expect(ids(inbox)).toEqual(["d", "c"]);
+    const loaded = reduceInbox(inbox, older(["b", "a"], "e.2"));
+    expect(ids(loaded)).toEqual(["d", "c", "b", "a"]);
+    expect(loaded.lists.current.entries[3]?.notification.title).toBe("Changed");
+  });
+
+  it("one that was brought back after the answer was read is listed, one archived before it is not", () => {
+    expect(ids(run(start, updated(notification("b", 3), "e.3"), older(["a"], "e.2")))).toEqual(["d", "c", "b", "a"]);
+    expect(ids(run(start, updated(notification("b", 3), "e.3"), older(["a"], "e.4")))).toEqual(["d", "c", "a"]);
+  });
+
+  it("an update is listed where the whole list is loaded", () => {
+    expect(ids(run(snapshot(["d", "c"], "e.1"), updated(notification("a", 2), "e.2")))).toEqual(["d", "c", "a"]);
+  });
+
+  it("the end stays where it was when the last one leaves", () => {
+    const archived = notification("c", 2, { archived_at: "2025-01-01T11:00:00.000Z" });
+    const inbox = run(start, updated(archived, "e.2"), updated(notification("c", 3), "e.3"));
+    expect(ids(inbox)).toEqual(["d", "c"]);
+    expect(ids(reduceInbox(inbox, updated(notification("b", 2), "e.4")))).toEqual(["d", "c"]);
   });
 });
 
@@ -103,11 +175,11 @@ describe("notification:deleted", () => {
   });
 
   it("remembers a bounded number of ids, the latest", () => {
-    const all = Array.from({ length: MAX_GONE + 1 }, (_, index) => deletion(`n${index}`));
-    const { gone } = run(...all);
-    expect(gone.size).toBe(MAX_GONE);
-    expect(gone.has("n0")).toBe(false);
-    expect(gone.has(`n${MAX_GONE}`)).toBe(true);
+    const all = Array.from({ length: MAX_DELETED + 1 }, (_, index) => deletion(`n${index}`));
+    const { deleted } = run(...all);
+    expect(deleted.size).toBe(MAX_DELETED);
+    expect(deleted.has("n0")).toBe(false);
+    expect(deleted.has(`n${MAX_DELETED}`)).toBe(true);
   });
 });
 
@@ -132,9 +204,31 @@ describe("notification:unread-count", () => {
   });
 });
 
+describe("what comes after a count", () => {
+  const three: InboxMessage = { kind: "unread-count", count: 3, position: "e.5" };
+
+  it("is counted by id, since a batch is told without a count", () => {
+    const inbox = run(three, arrival(notification("a"), "e.6"), arrival(notification("b"), "e.7"));
+    expect(inbox.unread).toBe(5);
+    expect(reduceInbox(inbox, arrival(notification("b"), "e.7")).unread).toBe(5);
+  });
+
+  it("is in the next count if that was counted at its position or later", () => {
+    const inbox = run(three, arrival(notification("a"), "e.6"), arrival(notification("b"), "e.9"));
+    expect(reduceInbox(inbox, { kind: "unread-count", count: 4, position: "e.6" }).unread).toBe(5);
+    expect(reduceInbox(inbox, { kind: "unread-count", count: 1, position: "e.9" }).unread).toBe(1);
+  });
+
+  it("and was there before it is not counted again", () => {
+    expect(run(three, arrival(notification("a"), "e.5")).unread).toBe(3);
+    expect(run(snapshot(["a"], "e.5", 3), arrival(notification("a"), "e.6")).unread).toBe(3);
+    expect(run(three, updated(notification("a", 2), "e.6")).unread).toBe(3);
+  });
+});
+
 describe("a count of 0", () => {
   const unread = (inbox: Inbox): string[] =>
-    inbox.entries.filter((entry) => isUnread(inbox, entry)).map((entry) => entry.notification.id);
+    inbox.lists.current.entries.filter((entry) => isUnread(inbox, entry)).map((entry) => entry.notification.id);
   const none: InboxMessage = { kind: "unread-count", count: 0, position: "e.5" };
 
   it("reads everything up to its position, of which not every change is told", () => {
@@ -150,10 +244,10 @@ describe("a count of 0", () => {
   });
 
   it("holds for older ones loaded before it and not for a later snapshot", () => {
-    const first: InboxMessage = { kind: "snapshot", page: page(["b"], "e.1", "k"), unread: { count: 2 } };
-    const older: InboxMessage = { kind: "older", cursor: "k", page: page(["a"], "e.2") };
-    expect(unread(run(first, older, none))).toEqual([]);
-    expect(unread(run(first, older, none, snapshot(["b", "a"], "e.8", 2)))).toEqual(["b", "a"]);
+    const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["b"], "e.1", "k") };
+    const older: InboxMessage = { kind: "older", list: "current", cursor: "k", page: page(["a"], "e.2") };
+    expect(unread(run(start, older, none))).toEqual([]);
+    expect(unread(run(start, older, none, snapshot(["b", "a"], "e.8", 2)))).toEqual(["b", "a"]);
   });
 });
 
@@ -161,7 +255,7 @@ describe("snapshot", () => {
   it("is the list, and what it does not hold is gone", () => {
     const inbox = run(arrival(notification("x"), "e.1"), snapshot(["b", "a"], "e.2", 2));
     expect(ids(inbox)).toEqual(["b", "a"]);
-    expect(inbox).toMatchObject({ unread: 2, loaded: true, position: "e.2" });
+    expect(inbox).toMatchObject({ unread: 2, position: "e.2", lists: { current: { loaded: true } } });
   });
 
   it("keeps what came live after the moment it was read at", () => {
@@ -183,12 +277,12 @@ describe("snapshot", () => {
       { kind: "updated", notification: changed, position: "e.3" },
       snapshot(["a"], "e.2"),
     );
-    expect(inbox.entries[0]?.notification.title).toBe("Changed");
+    expect(first(inbox)?.title).toBe("Changed");
   });
 
   it("overtaken by a later one is ignored", () => {
     const later = run(snapshot(["b", "a"], "e.5", 2));
-    expect(reduceInbox(later, snapshot(["a"], "e.4", 1))).toBe(later);
+    expect(more(later, snapshot(["a"], "e.4", 1))).toBe(later);
   });
 
   it("of another epoch replaces everything, since positions mean nothing across", () => {
@@ -211,17 +305,22 @@ describe("snapshot", () => {
 });
 
 describe("older", () => {
-  const first: InboxMessage = { kind: "snapshot", page: page(["d", "c"], "e.1", "k1"), unread: { count: 0 } };
+  const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["d", "c"], "e.1", "k1") };
 
   it("goes below, without what is listed or deleted", () => {
-    const inbox = run(first, deletion("b"), { kind: "older", cursor: "k1", page: page(["c", "b", "a"], "e.1") });
+    const inbox = run(start, deletion("b"), { kind: "older", list: "current", cursor: "k1", page: page(["c", "b", "a"], "e.1") });
     expect(ids(inbox)).toEqual(["d", "c", "a"]);
-    expect(inbox.nextCursor).toBeNull();
+    expect(inbox.lists.current.nextCursor).toBeNull();
+  });
+
+  it("read before the snapshot is ignored, even if the list ends at the same place", () => {
+    const inbox = run(start, { ...start, page: page(["d", "c"], "e.5", "k1") });
+    expect(more(inbox, { kind: "older", list: "current", cursor: "k1", page: page(["a"], "e.4") })).toBe(inbox);
   });
 
   it("that answers a question of the list before this one is ignored", () => {
-    const inbox = run(first);
-    expect(reduceInbox(inbox, { kind: "older", cursor: "k0", page: page(["a"], "e.1") })).toBe(inbox);
+    const inbox = run(start);
+    expect(reduceInbox(inbox, { kind: "older", list: "current", cursor: "k0", page: page(["a"], "e.1") })).toBe(inbox);
   });
 });
 
@@ -231,7 +330,7 @@ it("never changes the state it was given", () => {
   for (const message of [
     arrival(notification("c"), "e.2"),
     deletion("a", "e.3"),
-    snapshot(["c"], "e.4"),
+    ...snapshot(["c"], "e.4"),
     { kind: "updated", notification: notification("b", 2), position: null } as const,
   ]) {
     reduceInbox(before, message);

@@ -1,77 +1,91 @@
 /**
- * A person's inbox: snapshot and messages in, state out.
+ * A person's inbox: snapshots and messages in, state out.
  *
- * Owns: what the list and the count show. Pure and idempotent: a message with a revision that is not newer
- * than what is held changes nothing, counts are absolute, and an id once deleted never comes back. Messages
- * and snapshots may therefore overlap, repeat and race. Never: the network, the clock, the document.
+ * Owns: what the lists and the count show. Every copy is held once, by id, in its newest revision; the current and
+ * the archived list are parts of these, in the server's order, down to where each has been loaded. Pure and
+ * idempotent: a state whose revision is not newer than what is held changes nothing, counts are absolute, and an id
+ * once deleted never comes back. Messages and snapshots may therefore overlap, repeat and race. Never: the network,
+ * the clock, the document.
  */
 
 import type { Notification, Page, UnreadCount } from "../client/wire";
+import { type Entry, isListed, type Place, placed, sorted, without } from "./list";
 import { comparePositions, laterPosition } from "./position";
 
-export interface Entry {
-  readonly notification: Notification;
-  /** The position of the message that brought it; null when a list answer did. */
-  readonly arrived: string | null;
-  /** The position at which this state of it was true; null for an answer that names none. */
-  readonly asOf: string | null;
+export type { Entry } from "./list";
+
+export type ListName = "current" | "archived";
+
+export interface List {
+  /** The newest arrival first. */
+  readonly entries: readonly Entry[];
+  readonly loaded: boolean;
+  readonly nextCursor: string | null;
+  /** Where the loaded part ends; null if nothing follows. */
+  readonly floor: Place | null;
+  readonly snapshotAt: string | null;
 }
 
 export interface Inbox {
-  /** In order of arrival, the newest first. */
-  readonly entries: readonly Entry[];
+  readonly lists: Readonly<Record<ListName, List>>;
+  /** What is known of each copy, listed or not. */
+  readonly copies: ReadonlyMap<string, Entry>;
+  /** Ids that were deleted, the latest of them. */
+  readonly deleted: ReadonlySet<string>;
   readonly unread: number;
-  readonly unreadAt: string | null;
+  /** The latest absolute count, and the position it was counted at. */
+  readonly counted: number;
+  readonly countedAt: string | null;
+  /** What came after that count, by id: the position it came at. A batch is told without a count. */
+  readonly uncounted: ReadonlyMap<string, string>;
   /** Everything up to here is read: the position of the latest count of 0. */
   readonly readTo: string | null;
-  readonly nextCursor: string | null;
-  readonly loaded: boolean;
   /** The latest position seen, to subscribe from. */
   readonly position: string | null;
-  readonly snapshotAt: string | null;
-  /** Ids taken away, with the revision that did it; infinite for a deleted one. */
-  readonly gone: ReadonlyMap<string, number>;
 }
 
 export type InboxMessage =
-  | { readonly kind: "snapshot"; readonly page: Page; readonly unread: UnreadCount }
-  | { readonly kind: "older"; readonly page: Page; readonly cursor: string }
+  | { readonly kind: "snapshot"; readonly list: ListName; readonly page: Page }
+  | { readonly kind: "older"; readonly list: ListName; readonly page: Page; readonly cursor: string }
   | { readonly kind: "new" | "updated"; readonly notification: Notification; readonly position: string | null }
-  | { readonly kind: "deleted"; readonly id: string; readonly revision: number; readonly position: string | null }
-  | { readonly kind: "unread-count"; readonly count: number; readonly position: string | null };
+  | { readonly kind: "deleted"; readonly id: string; readonly position: string | null }
+  | { readonly kind: "unread-count"; readonly count: UnreadCount["count"]; readonly position: string | null };
+
+const EMPTY_LIST: List = { entries: [], loaded: false, nextCursor: null, floor: null, snapshotAt: null };
 
 export const EMPTY_INBOX: Inbox = {
-  entries: [],
+  lists: { current: EMPTY_LIST, archived: EMPTY_LIST },
+  copies: new Map(),
+  deleted: new Set(),
   unread: 0,
-  unreadAt: null,
+  counted: 0,
+  countedAt: null,
+  uncounted: new Map(),
   readTo: null,
-  nextCursor: null,
-  loaded: false,
   position: null,
-  snapshotAt: null,
-  gone: new Map(),
 };
 
-/** A late message about an id taken away longer ago than this many others is not to be expected. */
-export const MAX_GONE = 2_000;
+/** A late message about an id deleted longer ago than this many others is not to be expected. */
+export const MAX_DELETED = 2_000;
 
 /** Reading all tells of the newest by a message each, and of the rest by the count of 0 alone. */
 export function isUnread(inbox: Inbox, { notification, asOf }: Entry): boolean {
+  if (notification.read_at !== null) return false;
   const order = comparePositions(asOf, inbox.readTo);
-  return notification.read_at === null && (order === null || order > 0);
+  return notification.archived_at !== null || order === null || order > 0;
 }
 
 export function reduceInbox(inbox: Inbox, message: InboxMessage): Inbox {
   switch (message.kind) {
     case "snapshot":
-      return snapshot(inbox, message.page, message.unread);
+      return snapshot(inbox, message.list, message.page);
     case "older":
-      return older(inbox, message.page, message.cursor);
+      return older(inbox, message.list, message.page, message.cursor);
     case "new":
     case "updated":
       return changed(advance(inbox, message.position), message);
     case "deleted":
-      return remove(advance(inbox, message.position), message.id, Number.POSITIVE_INFINITY);
+      return remove(advance(inbox, message.position), message.id);
     case "unread-count":
       return count(inbox, message.count, message.position);
   }
@@ -82,90 +96,122 @@ function advance(inbox: Inbox, position: string | null): Inbox {
   return later === inbox.position ? inbox : { ...inbox, position: later };
 }
 
-function snapshot(inbox: Inbox, page: Page, unread: UnreadCount): Inbox {
-  const order = comparePositions(page.position, inbox.snapshotAt);
-  if (order !== null && order < 0) return inbox; // The answers of two requests overtook each other.
-  const held = new Map(inbox.entries.map((entry) => [entry.notification.id, entry]));
-  const listed = new Set(page.items.map((item) => item.id));
-  // What a later message brought is not in this answer yet. All else that it does not list is gone from it.
-  const ahead = inbox.entries.filter(
-    ({ notification, arrived }) =>
-      !listed.has(notification.id) && (comparePositions(arrived, page.position) ?? 0) > 0,
-  );
-  const merged: Inbox = {
-    ...inbox,
-    entries: [
-      ...ahead,
-      ...page.items.filter((item) => isNews(inbox.gone, item)).map((item) => newer(held, item, page.position)),
-    ],
-    nextCursor: page.next_cursor,
-    loaded: true,
-    position: laterPosition(inbox.position, page.position),
-    snapshotAt: page.position,
-  };
-  return count(merged, unread.count, unread.position ?? page.position);
-}
-
-function older(inbox: Inbox, page: Page, cursor: string): Inbox {
-  if (cursor !== inbox.nextCursor) return inbox; // A snapshot began the list anew meanwhile.
-  const held = new Set(inbox.entries.map((entry) => entry.notification.id));
-  const more = page.items.filter((item) => !held.has(item.id) && isNews(inbox.gone, item));
-  return {
-    ...inbox,
-    entries: [...inbox.entries, ...more.map((notification) => ({ notification, arrived: null, asOf: page.position }))],
-    nextCursor: page.next_cursor,
-  };
-}
-
 function changed(inbox: Inbox, message: InboxMessage & { readonly kind: "new" | "updated" }): Inbox {
   const { kind, notification, position } = message;
-  if (!isNews(inbox.gone, notification)) return inbox;
-  const at = inbox.entries.findIndex((entry) => entry.notification.id === notification.id);
-  const held = inbox.entries[at];
-  if (held !== undefined && held.notification.revision >= notification.revision) return inbox;
-  if (notification.archived_at) return remove(inbox, notification.id, notification.revision);
-  if (held !== undefined) return { ...inbox, entries: inbox.entries.with(at, { ...held, notification, asOf: position }) };
-  if (kind === "new") {
-    return { ...inbox, entries: [{ notification, arrived: position, asOf: position }, ...inbox.entries] };
-  }
-  // An update of one that is not listed: further down than the list is loaded, or brought back just now.
-  return inbox.gone.has(notification.id) ? insert(inbox, notification, position) : inbox;
-}
-
-/** Puts one back that was taken away earlier, before the first that is older. */
-function insert(inbox: Inbox, notification: Notification, position: string | null): Inbox {
-  const found = inbox.entries.findIndex((entry) => entry.notification.id < notification.id);
-  const at = found === -1 ? inbox.entries.length : found;
-  return { ...inbox, entries: inbox.entries.toSpliced(at, 0, { notification, arrived: null, asOf: position }) };
-}
-
-function remove(inbox: Inbox, id: string, revision: number): Inbox {
-  if ((inbox.gone.get(id) ?? -1) >= revision) return inbox;
-  const gone = new Map(inbox.gone).set(id, revision);
-  for (const oldest of gone.keys()) {
-    if (gone.size <= MAX_GONE) break;
-    gone.delete(oldest);
-  }
-  return { ...inbox, gone, entries: inbox.entries.filter((entry) => entry.notification.id !== id) };
-}
-
-function count(inbox: Inbox, unread: number, position: string | null): Inbox {
-  const order = comparePositions(position, inbox.unreadAt);
-  if (order !== null && order < 0) return inbox;
-  return {
+  if (inbox.deleted.has(notification.id)) return inbox;
+  const held = inbox.copies.get(notification.id);
+  // The answer to an action may come so late that it is gone: the messages say what there is.
+  if (held === undefined && position === null) return inbox;
+  const entry = newest(held, notification, position, position);
+  if (entry === held) return inbox;
+  const { current, archived } = inbox.lists;
+  const next: Inbox = {
     ...inbox,
-    unread,
-    unreadAt: laterPosition(inbox.unreadAt, position),
-    readTo: unread === 0 ? laterPosition(inbox.readTo, position) : inbox.readTo,
+    copies: new Map(inbox.copies).set(notification.id, entry),
+    lists: { current: relist(current, "current", entry), archived: relist(archived, "archived", entry) },
+  };
+  return kind === "new" && held === undefined ? uncounted(next, entry) : next;
+}
+
+function relist(list: List, name: ListName, entry: Entry): List {
+  const entries = without(list.entries, entry.notification.id);
+  if (isListed(entry, name, list.floor)) return { ...list, entries: placed(entries, entry) };
+  return entries === list.entries ? list : { ...list, entries };
+}
+
+/** A list answer is the whole list down to its end: what it does not name is not in the list any more. */
+function snapshot(inbox: Inbox, name: ListName, page: Page): Inbox {
+  const order = comparePositions(page.position, inbox.lists[name].snapshotAt);
+  if (order !== null && order < 0) return inbox; // The answers of two requests overtook each other.
+  const next = merged(inbox, name, page, null);
+  const list: List = { ...next.lists[name], loaded: true, snapshotAt: page.position };
+  return {
+    ...next,
+    position: laterPosition(inbox.position, page.position),
+    lists: { ...next.lists, [name]: list },
   };
 }
 
-function isNews(gone: ReadonlyMap<string, number>, notification: Notification): boolean {
-  return (gone.get(notification.id) ?? -1) < notification.revision;
+function older(inbox: Inbox, name: ListName, page: Page, cursor: string): Inbox {
+  const list = inbox.lists[name];
+  // A snapshot began the list anew meanwhile.
+  if (cursor !== list.nextCursor || (comparePositions(page.position, list.snapshotAt) ?? 0) < 0) return inbox;
+  return merged(inbox, name, page, list.floor);
 }
 
-function newer(held: ReadonlyMap<string, Entry>, item: Notification, position: string | null): Entry {
-  const entry = held.get(item.id);
-  if (entry !== undefined && entry.notification.revision > item.revision) return entry;
-  return { notification: item, arrived: entry?.arrived ?? null, asOf: laterPosition(entry?.asOf ?? null, position) };
+/** Takes the answer's items, and drops from below `above` what it does not name and no later message told of. */
+function merged(inbox: Inbox, name: ListName, page: Page, above: Place | null): Inbox {
+  const copies = new Map<string, Entry>();
+  for (const [id, entry] of inbox.copies) {
+    const elsewhere = !isListed(entry, name, null) || (above !== null && isListed(entry, name, above));
+    if (elsewhere || (comparePositions(entry.asOf, page.position) ?? 0) > 0) copies.set(id, entry);
+  }
+  for (const item of page.items) {
+    if (!inbox.deleted.has(item.id)) copies.set(item.id, newest(inbox.copies.get(item.id), item, page.position, null));
+  }
+  const last = page.next_cursor === null ? undefined : page.items.at(-1);
+  const floor = last === undefined ? null : { arrived_at: last.arrived_at ?? "", id: last.id };
+  const lists: Record<ListName, List> = {
+    ...inbox.lists,
+    [name]: { ...inbox.lists[name], nextCursor: page.next_cursor, floor },
+  };
+  // An answer can hold news of a copy that the other list shows.
+  for (const each of ["current", "archived"] as const) {
+    lists[each] = { ...lists[each], entries: sorted(copies.values(), each, lists[each].floor) };
+  }
+  return { ...inbox, copies, lists };
+}
+
+function remove(inbox: Inbox, id: string): Inbox {
+  if (inbox.deleted.has(id)) return inbox;
+  const deleted = new Set(inbox.deleted).add(id);
+  for (const oldest of deleted) {
+    if (deleted.size <= MAX_DELETED) break;
+    deleted.delete(oldest);
+  }
+  const copies = new Map(inbox.copies);
+  copies.delete(id);
+  const { current, archived } = inbox.lists;
+  return {
+    ...inbox,
+    copies,
+    deleted,
+    lists: {
+      current: { ...current, entries: without(current.entries, id) },
+      archived: { ...archived, entries: without(archived.entries, id) },
+    },
+  };
+}
+
+function uncounted(inbox: Inbox, { notification, asOf }: Entry): Inbox {
+  if (asOf === null || notification.read_at !== null) return inbox;
+  if ((comparePositions(asOf, inbox.countedAt) ?? 1) <= 0) return inbox;
+  const since = new Map(inbox.uncounted).set(notification.id, asOf);
+  return { ...inbox, uncounted: since, unread: inbox.counted + since.size };
+}
+
+function count(inbox: Inbox, counted: number, position: string | null): Inbox {
+  const order = comparePositions(position, inbox.countedAt);
+  if (order !== null && order < 0) return inbox;
+  const later = [...inbox.uncounted].filter(([, at]) => (comparePositions(at, position) ?? 0) > 0);
+  return {
+    ...inbox,
+    unread: counted + later.length,
+    counted,
+    countedAt: laterPosition(inbox.countedAt, position),
+    uncounted: new Map(later),
+    readTo: counted === 0 ? laterPosition(inbox.readTo, position) : inbox.readTo,
+  };
+}
+
+/** The newer of what is held and what came. `arrived`: the position to mark it with if it came to the top. */
+function newest(held: Entry | undefined, came: Notification, asOf: string | null, arrived: string | null): Entry {
+  if (held === undefined) return { notification: came, arrived, asOf };
+  if (held.notification.revision >= came.revision) {
+    // Still so then: a snapshot from before must not take it for gone.
+    const later = laterPosition(held.asOf, asOf);
+    return later === held.asOf ? held : { ...held, asOf: later };
+  }
+  const grown = (came.arrived_at ?? "") > (held.notification.arrived_at ?? "");
+  return { notification: came, arrived: grown ? (arrived ?? held.arrived) : held.arrived, asOf };
 }
