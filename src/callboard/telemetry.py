@@ -32,6 +32,8 @@ LOG_EVENTS: dict[str, str] = {
     "database.migrated": "version, name",
     "database.lost": "reason",
     "database.back": "seconds_away",
+    "database.frozen": "waiting",
+    "database.answers": "",
     "relay.leading": "",
     "relay.following": "",
     "relay.failed": "reason, retry_in | reason, position, name",
