@@ -28,6 +28,9 @@ HEAD_END = b"\r\n\r\n"
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 # Frames from a client must be masked; a key of zeros leaves the payload as it is.
 _ZERO_KEY = b"\0\0\0\0"
+_PID = re.compile(rb'"pid":"([^"]+)"')
+SOURCES = 200
+PATIENCE = 60.0  # seconds for all receipts of one stretch
 
 # Called with the client and the text of an event packet (`42/feed,[name,…]`), on arrival.
 Receive = Callable[["SocketClient", bytes], None]
@@ -52,20 +55,29 @@ class SocketClient(asyncio.Protocol):
     Reads unfragmented, uncompressed text frames: all that a Socket.IO server sends when nothing is binary.
     """
 
-    __slots__ = ("_joined", "_rest", "_token", "_transport", "_upgraded", "receive", "user")
+    __slots__ = ("_joined", "_rest", "_token", "_transport", "_upgraded", "pid", "receive", "recovered", "user")
 
     def __init__(self, user: str, token: str, receive: Receive) -> None:
         self.user = user
+        self.pid: bytes | None = None
+        self.recovered = False
         self.receive = receive
         self._token = token
         self._transport: asyncio.Transport | None = None
         self._rest = b""
         self._upgraded = False
-        self._joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._joined: asyncio.Future[None] | None = None
 
-    async def connect(self, port: int) -> None:
-        """Open, upgrade, join the namespace with the token; returns when the server has accepted it."""
-        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
+    async def connect(self, port: int, *, source: str | None = None) -> None:
+        """Open, upgrade, join the namespace with the token; returns when the server has accepted it.
+
+        A client that has been connected before comes back as the stock client does, with the `pid` it was given;
+        `recovered` says whether the server took it. `source`: the loopback address to come from.
+        """
+        loop = asyncio.get_running_loop()
+        self._joined, self._rest, self._upgraded = loop.create_future(), b"", False
+        local = None if source is None else (source, 0)
+        await loop.create_connection(lambda: self, "127.0.0.1", port, local_addr=local)
         await self._joined
 
     def close(self) -> None:
@@ -83,8 +95,7 @@ class SocketClient(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        if not self._joined.done():
-            self._joined.set_exception(ConnectionError(f"{self.user}: closed before it was joined: {error}"))
+        self._refused(f"closed before it was joined: {error}")
 
     def data_received(self, data: bytes) -> None:
         if self._rest:
@@ -127,12 +138,20 @@ class SocketClient(asyncio.Protocol):
         elif packet == b"2":
             self._send(b"3")
         elif packet[:1] == b"0":
-            self._send(CONNECTED + b"," + msgspec.json.encode({"token": self._token}))
+            auth = {"token": self._token} if self.pid is None else {"token": self._token, "pid": self.pid.decode()}
+            self._send(CONNECTED + b"," + msgspec.json.encode(auth))
         elif packet.startswith(CONNECTED):
-            if not self._joined.done():  # cancelled when the run ends early
-                self._joined.set_result(None)
+            self._connected(packet)
         elif packet.startswith(REFUSED):
             self._fail(f"refused: {packet!r}")
+
+    def _connected(self, packet: bytes) -> None:
+        found = _PID.search(packet)
+        pid = found[1] if found else None
+        self.recovered = pid is not None and pid == self.pid
+        self.pid = pid
+        if self._joined is not None and not self._joined.done():  # it is cancelled when the run ends early
+            self._joined.set_result(None)
 
     def _other_frame(self, head: int, payload: bytes) -> None:
         if head == 0x89:
@@ -152,9 +171,12 @@ class SocketClient(asyncio.Protocol):
         self._transport.write(start + _ZERO_KEY + payload)
 
     def _fail(self, why: str) -> None:
-        if not self._joined.done():
-            self._joined.set_exception(ConnectionError(f"{self.user}: {why}"))
+        self._refused(why)
         self.close()
+
+    def _refused(self, why: str) -> None:
+        if self._joined is not None and not self._joined.done():
+            self._joined.set_exception(ConnectionError(f"{self.user}: {why}"))
 
     @property
     def connected(self) -> bool:
@@ -162,12 +184,15 @@ class SocketClient(asyncio.Protocol):
 
 
 async def connect_all(clients: Sequence[SocketClient], port: int, *, in_flight: int = 64) -> float:
-    """Connect them all, `in_flight` at a time; returns the seconds it took. Raises when one is refused."""
-    waiting = iter(clients)
+    """Connect them all, `in_flight` at a time; returns the seconds it took. Raises when one is refused.
+
+    They come from several loopback addresses, so that ports suffice and none of them has many connections at once.
+    """
+    waiting = iter(enumerate(clients))
 
     async def worker() -> None:
-        for client in waiting:
-            await client.connect(port)
+        for number, client in waiting:
+            await client.connect(port, source=f"127.0.1.{1 + number % SOURCES}")
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -186,6 +211,29 @@ async def close_all(clients: Sequence[SocketClient]) -> None:
 class Response:
     status: int
     body: bytes
+
+
+class Countdown:
+    """So many receipts are awaited, once each; `wait` raises when they do not come in time."""
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self._left = expected
+        self._complete = asyncio.get_running_loop().create_future() if expected else None
+
+    def note(self) -> None:
+        self._left -= 1
+        if self._left == 0 and self._complete is not None and not self._complete.done():
+            self._complete.set_result(None)
+
+    async def wait(self) -> None:
+        assert self._complete is not None
+        try:
+            await asyncio.wait_for(self._complete, PATIENCE)
+        except TimeoutError:
+            raise RuntimeError(f"{self.expected - self._left} of {self.expected} receipts arrived") from None
+        if self._left < 0:
+            raise RuntimeError(f"{-self._left} receipts too many arrived")
 
 
 class HttpConnection(asyncio.Protocol):
@@ -211,6 +259,11 @@ class HttpConnection(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+            self._transport = None
+
+    @property
+    def open_still(self) -> bool:
+        return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -225,6 +278,9 @@ class HttpConnection(asyncio.Protocol):
         self.close()
 
     def data_received(self, data: bytes) -> None:
+        if self._waiting is None or self._waiting.done():
+            self.close()  # it waited too long for a request: 408
+            return
         data = self._buffer + data
         head = data.find(HEAD_END)
         length = _CONTENT_LENGTH.search(data, 0, head + 2) if head >= 0 else None
@@ -236,7 +292,6 @@ class HttpConnection(asyncio.Protocol):
             self._buffer = data
             return
         self._buffer = b""
-        assert self._waiting is not None
         self._waiting.set_result(Response(int(data[9:12]), data[head + len(HEAD_END) : stop]))
 
 
@@ -252,12 +307,19 @@ def http_request(method: str, path: str, bearer: str, body: object = None) -> by
 class Requests:
     """A fixed number of connections to one server; `run` keeps that many requests in flight."""
 
-    def __init__(self, connections: list[HttpConnection]) -> None:
+    def __init__(self, port: int, connections: list[HttpConnection]) -> None:
+        self._port = port
         self._connections = connections
 
     @classmethod
     async def open(cls, port: int, *, in_flight: int) -> Requests:
-        return cls([await HttpConnection.open(port) for _ in range(in_flight)])
+        return cls(port, [await HttpConnection.open(port) for _ in range(in_flight)])
+
+    async def refresh(self) -> None:
+        """Open anew what the server has closed because it was idle. Call it before a measured stretch."""
+        for number, connection in enumerate(self._connections):
+            if not connection.open_still:
+                self._connections[number] = await HttpConnection.open(self._port)
 
     async def run(self, requests: Iterable[bytes], *, in_flight: int | None = None) -> Timings:
         """Send them in order, each as soon as a connection is free. Raises on any answer but 2xx."""

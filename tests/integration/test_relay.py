@@ -15,9 +15,10 @@ import structlog
 from tests.clock import TurnedClock
 
 from callboard.clock import SystemClock
-from callboard.relay import Relay
+from callboard.relay import UPKEEP_RETRY, Relay
 from callboard.store.database import Database
 from callboard.store.outbox import MOVE, TAIL, LoggedMessage, Outbox
+from callboard.store.sessions import FORGOTTEN
 
 PAIRS = 1000
 PATIENCE = 30.0
@@ -429,6 +430,34 @@ async def test_leader_makes_coming_partitions_and_drops_those_past_the_window(ds
     async with relaying(dsn, Inbox()):
         assert await database.fetchval("select to_regclass('callboard.message_log_20200101')") is None
         assert await database.fetchval(partitions) == 4
+
+
+async def test_leader_forgets_subscriptions_of_who_was_away_for_longer_than_the_window(
+    dsn: str, database: Database
+) -> None:
+    await database.execute(
+        """
+        insert into callboard.sessions (pid, user_id, namespace, updated_at)
+        select 'p' || hours, 'u1', '/jobs', now() - make_interval(hours => hours) from unnest(array[1, 72, 74]) hours
+        """
+    )
+    async with relaying(dsn, Inbox()):
+        kept = await database.fetch("select pid from callboard.sessions order by pid")
+    assert [row["pid"] for row in kept] == ["p1", "p72"]
+
+
+async def test_many_to_forget_are_forgotten_by_and_by(dsn: str, database: Database) -> None:
+    await database.execute(
+        """
+        insert into callboard.sessions (pid, user_id, namespace, updated_at)
+        select 'p' || n, 'u1', '/jobs', now() - interval '100 hours' from generate_series(1, $1) n
+        """,
+        FORGOTTEN + 1,
+    )
+    left = "select count(*) from callboard.sessions"
+    async with relaying(dsn, Inbox()) as relay:
+        assert await database.fetchval(left) == 1
+        assert relay._next_upkeep <= SystemClock().monotonic() + UPKEEP_RETRY
 
 
 async def test_refused_upkeep_stops_no_message(dsn: str, database: Database, heard: Heard) -> None:

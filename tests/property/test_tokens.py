@@ -8,10 +8,12 @@ import hmac
 import json
 from pathlib import Path
 
+import jwt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callboard import settings
+from callboard.auth.jws import CompactJws
 from callboard.auth.principal import Principal
 from callboard.auth.tokens import TokenVerifier, bearer_token, verifier
 from callboard.clock import SystemClock
@@ -73,6 +75,25 @@ async def test_any_claims_with_a_right_signature(claims: dict[str, object]) -> N
     token = signed({"alg": "HS256"}, json.dumps(claims).encode())
     await check(token)
     await check(signed({"alg": "HS256"}, json.dumps({"sub": "u1", "exp": 4e9, **claims}).encode()))
+
+
+@given(st.binary(max_size=40), st.data())
+def test_the_short_way_agrees_with_pyjwt(payload: bytes, data: st.DataObject) -> None:
+    jws, key = CompactJws(["HS256"]), SECRET.encode()
+    token = signed({"alg": "HS256", "typ": "JWT"}, payload)
+    assert jws.payload(token.encode(), jws.header(token.encode()), key, "HS256") == payload
+    place = data.draw(st.integers(0, len(token)))
+    piece = data.draw(st.text("AZaz09-_=.+/ \n", max_size=2))
+    altered = (token[:place] + piece + token[place + data.draw(st.integers(0, 2)) :]).encode()
+    try:
+        expected = jwt.PyJWS(algorithms=["HS256"]).decode_complete(altered, key, algorithms=["HS256"])["payload"]
+    except jwt.PyJWTError as error:
+        expected = type(error)
+    try:
+        found: object = jws.payload(altered, jws.header(altered), key, "HS256")
+    except jwt.PyJWTError as error:
+        found = type(error)
+    assert found == expected
 
 
 @given(st.text() | st.none())

@@ -2,7 +2,7 @@
 
 Owns: `Message`, the form in which a slice's `payloads.py` lists what it sends and what it takes, and `Time`, the
 form of every moment in it. The reference page, the TypeScript types and the fixtures are generated from the entries.
-Never: an entry; they belong to slices.
+Never: an entry; they belong to slices, and those of every namespace to `realtime/payloads.py`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ Time = Annotated[
     ),
 ]
 
+EVERY = "*"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
     """One message: its name, where it goes, and its only argument.
 
-    `kind`: durable (through the log, recovered), volatile (newest wins) or client (sent by clients).
-    `rooms`: who gets it, in words; for a client's message, who may send it. `fields`: the shape of the one
-    object it carries. `acknowledgement`: for a client's message, what stands beside `ok: true`. `key`: for
-    a volatile one, what it is the state of.
+    `namespace`: EVERY for a message that each of them takes. `kind`: durable (through the log, recovered), volatile
+    (newest wins) or client (sent by clients). `rooms`: who gets it, in words; for a client's message, who may send it.
+    `fields`: the shape of the one object it carries. `acknowledgement`: for a client's message, what answers it. `key`:
+    for a volatile one, what it is the state of.
     """
 
     name: str

@@ -48,6 +48,9 @@ class Sink(Protocol):
     def write(self, batch: list[Outgoing]) -> None:
         """Send these messages, in order, in one write where the transport can. The list is the sink's now."""
 
+    def write_one(self, outgoing: Outgoing) -> None:
+        """The same with one message."""
+
     def unsent(self) -> int:
         """Bytes taken by `write` that the peer's kernel has not."""
 
@@ -132,10 +135,10 @@ class Connection:
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue a message. All that is queued in one turn of the event loop leaves in one write."""
-        self._pending.append(outgoing)
         if not self._queued:
             self._queued = True
             self._engine.queue(self)
+        self._pending.append(outgoing)
 
     def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
         """Queue a message that may be lost.
@@ -164,7 +167,12 @@ class Connection:
         if not batch or self.closed:
             return
         self.sink.write(batch)
-        if self.paused and self.sink.unsent() > self._engine.options.max_unsent:
+        if self.paused:
+            self.bound()
+
+    def bound(self) -> None:
+        """End the connection if too much waits for a peer that does not read."""
+        if self.sink.unsent() > self._engine.options.max_unsent:
             self.close(Reason.SLOW)
 
     def pause(self) -> None:
@@ -173,6 +181,7 @@ class Connection:
 
     def resume(self) -> None:
         """The transport can send again."""
+        self._engine.settle()  # while it is paused: an older one that was held must not come behind a newer one
         self.paused = False
         if self._held:
             held, self._held = self._held, None
@@ -196,7 +205,7 @@ class Connection:
     def receive_payload(self, body: bytes) -> None:
         """Take the body of a long-polling POST. Raises ProtocolError after ending the connection."""
         try:
-            for packet in engineio.decode_payload(body):
+            for packet in engineio.decode_payload(body, self._engine.options.max_packets):
                 if not self.closed:
                     self._take(packet)
         except ProtocolError as error:
@@ -249,6 +258,7 @@ class Connection:
 
     def _move_to(self, sink: Sink) -> None:
         """The session is on `sink` from here; nothing is lost or reordered."""
+        self._engine.settle()
         previous, self.sink, self._standing_by = self.sink, sink, None
         batch = previous.drain() + self._pending
         self._pending = []
@@ -296,6 +306,8 @@ class Connection:
             self._end(reason)
 
     def _end(self, reason: Reason) -> None:
+        self._engine.settle()
+        self.paused = True  # so that a broadcast asks whether it is closed
         batch, self._pending = self._pending, []
         if batch and reason not in (Reason.SLOW, Reason.TRANSPORT):
             self.sink.write(batch)

@@ -1,14 +1,15 @@
 """The Engine.IO server of one path: sessions by id, their heartbeats, and one flush a turn.
 
-Owns: which sessions exist, admission by number, and the writing turn. Never: Socket.IO, HTTP, a task or a timer
-for one connection.
+Owns: which sessions exist, admission by number, and the writing turn with a broadcast's shortcut through it. Never:
+Socket.IO, HTTP, a task or a timer for one connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from callboard import ids, telemetry
 from callboard.clock import Clock
@@ -16,7 +17,8 @@ from callboard.errors import Unavailable
 from callboard.realtime.connection import Connection, Reason, Receiver, Sink
 from callboard.realtime.traffic import Traffic
 from callboard.realtime.wheel import Wheel
-from callboard.wire.engineio import Handshake, Outgoing, open_packet
+from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Outgoing, open_packet
+from callboard.wire.frames import MAX_FRAGMENTS
 from callboard.wire.session import Session, State
 
 # The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
@@ -37,20 +39,43 @@ _LOGGED = frozenset(
 class EngineOptions:
     """Bounds of an engine. Times in seconds, sizes in bytes.
 
-    `max_unsent`: what may wait for a peer that does not read, before it is closed as slow. `max_unsent_volatile`: up
-    to how much of that a volatile message without a key still joins. `max_held`: keys of which the newest volatile
-    message is kept meanwhile. `max_unaccepted`: connections of one address that have not been accepted (`accept`).
+    `max_payload`: one message, or the body of one long-polling POST. `max_fragments`: frames of one message.
+    `max_packets`: in one POST. `max_unsent`: what may wait for a peer that does not read, before it is closed as slow.
+    `max_unsent_volatile`: up to how much of that a volatile message without a key still joins. `max_held`: keys of
+    which the newest volatile message is kept meanwhile. `max_unaccepted`: connections of one address that have not
+    been accepted (`accept`).
     """
 
     ping_interval: float = 25.0
     ping_timeout: float = 20.0
     max_payload: int = 1_000_000
+    max_fragments: int = MAX_FRAGMENTS
+    max_packets: int = MAX_PACKETS_PER_PAYLOAD
     max_connections: int = 500
     max_unaccepted: int = 100
     max_unsent: int = 1 << 20
     max_unsent_volatile: int = 1 << 16
     max_held: int = 256
     upgrade_timeout: float = 10.0
+
+
+class _Broadcast(NamedTuple):
+    """One message to several connections."""
+
+    connections: Sequence[Connection]
+    outgoing: Outgoing
+    key: str | None
+    volatile: bool
+
+    def queue(self) -> None:
+        for connection in self.connections:
+            self.queue_to(connection)
+
+    def queue_to(self, connection: Connection) -> None:
+        if self.volatile:
+            connection.send_volatile(self.outgoing, self.key)
+        else:
+            connection.send(self.outgoing)
 
 
 class Engine:
@@ -66,6 +91,8 @@ class Engine:
         self._receive = receive
         self._wheel = Wheel(clock, min(1.0, options.ping_timeout / 10))
         self._dirty: list[Connection] = []
+        self._lone: _Broadcast | None = None
+        self._flushing = False
         self._unaccepted: dict[str, int] = {}
 
     def admit(self, address: str) -> None:
@@ -108,10 +135,30 @@ class Engine:
             del self._unaccepted[connection.address]
 
     def queue(self, connection: Connection) -> None:
-        """Have `connection.flush` called once, at the end of this turn of the event loop."""
-        if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush)
+        """Have `connection.flush` called once, at the end of this turn of the event loop. Call it before queueing."""
+        self.settle()
         self._dirty.append(connection)
+        self._schedule()
+
+    def broadcast(self, connections: Sequence[Connection], outgoing: Outgoing, key: str | None, volatile: bool) -> None:
+        """Send a message to connections, each given once, as `send` or, if `volatile`, `send_volatile` of each would.
+
+        A broadcast that is all there is to write in a turn, as most are, goes to the transports without passing
+        through any connection's queue. Whatever else comes in that turn puts it into the queues first (`settle`).
+        """
+        lone = _Broadcast(connections, outgoing, key, volatile)
+        if self._lone is None and not self._dirty:
+            self._lone = lone
+            self._schedule()
+        else:
+            self.settle()
+            lone.queue()
+
+    def settle(self) -> None:
+        """Put this turn's broadcast, if it has not been written yet, into the queues of its receivers."""
+        if self._lone is not None:
+            lone, self._lone = self._lone, None
+            lone.queue()
 
     def reschedule(self, connection: Connection) -> None:
         """A deadline of the connection's may now be earlier than the wheel knows."""
@@ -141,14 +188,39 @@ class Engine:
         for connection in list(self.connections.values()):
             connection.close(reason)
 
+    def _schedule(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
     def _flush(self) -> None:
+        self._flushing = False
+        if self._lone is not None:
+            lone, self._lone = self._lone, None
+            self._write(lone)
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
             try:
                 connection.flush()
             except Exception as error:  # a defect in one transport must not keep the others from writing
-                telemetry.log.exception("task.failed", task="flush", reason=repr(error))
-                connection.close(Reason.FAILED)
+                self._fail(connection, error)
+
+    def _write(self, lone: _Broadcast) -> None:
+        outgoing = lone.outgoing
+        for connection in lone.connections:
+            try:
+                if connection.paused:
+                    lone.queue_to(connection)
+                else:
+                    connection.sink.write_one(outgoing)
+                if connection.paused:
+                    connection.bound()
+            except Exception as error:  # as in _flush
+                self._fail(connection, error)
+
+    def _fail(self, connection: Connection, error: Exception) -> None:
+        telemetry.log.exception("task.failed", task="flush", reason=repr(error))
+        connection.close(Reason.FAILED)
 
     def _open_packet(self, sid: str, upgrades: tuple[str, ...]) -> Outgoing:
         options = self.options

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Coroutine
-from datetime import datetime
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
-from callboard.clock import Clock
+from callboard.clock import Clock, utc_text
 from callboard.errors import Forbidden
 from callboard.realtime.broker import Envelope
 from callboard.realtime.client import Client
@@ -22,10 +23,12 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace, check_fields
-from callboard.realtime.recovery import Recovery
+from callboard.realtime.payloads import RENEW, RenewToken, TokenRenewed
+from callboard.realtime.recovery import Claim, Recovery
+from callboard.realtime.subscriptions import Subscriptions
 from callboard.wire import socketio
+from callboard.wire.engineio import Outgoing
 
-RENEW = "token"
 # Seconds between two turns in which a stopping node ends connections.
 DRAIN_STEP = 0.02
 
@@ -50,6 +53,7 @@ class Node:
     """See the module. `id` is new with each process.
 
     `recovery`: set it before the first connection to have clients get a pid and recover; without it they do not.
+    `subscriptions`: likewise, to have them recover the rooms that they had subscribed to.
     Every namespace takes the message `token`, by which a client renews its token in place.
     """
 
@@ -65,6 +69,7 @@ class Node:
         self.limits = limits or ClientLimits()
         self.engine = Engine(self.options, clock, self._receive)
         self.recovery: Recovery | None = None
+        self.subscriptions: Subscriptions | None = None
         self._authenticator = authenticator
         self._namespaces: dict[str, Namespace] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,16 +136,25 @@ class Node:
                 self.recovery.delivered(envelope, None)
             return 0
         outgoing = socketio.encode_event(envelope.namespace, envelope.name, envelope.payload, envelope.position)
-        if envelope.position is None:
-            for member in members:
-                member.outlet.send_volatile(outgoing, envelope.key)
-        else:
-            for member in members:
-                member.outlet.send(outgoing)
-            if self.recovery is not None:
-                self.recovery.delivered(envelope, outgoing)
+        durable = envelope.position is not None
+        connections = [member.connection for member in members if member.outlet is member.connection]
+        if len(connections) < len(members):
+            self._hold(members, outgoing, envelope.key, durable)
+        self.engine.broadcast(connections, outgoing, envelope.key, volatile=not durable)
+        if durable and self.recovery is not None:
+            self.recovery.delivered(envelope, outgoing)
         self.engine.traffic.messages_out += len(members)
         return len(members)
+
+    def _hold(self, members: Iterable[Member], outgoing: Outgoing, key: str | None, durable: bool) -> None:
+        """Give a message to the members that are still given what they missed."""
+        for member in members:
+            if member.outlet is member.connection:
+                continue
+            if durable:
+                member.outlet.send(outgoing)
+            else:
+                member.outlet.send_volatile(outgoing, key)
 
     def connections_of(self, user_id: str) -> set[Connection]:
         """The connections that are in any namespace as this user."""
@@ -164,6 +178,10 @@ class Node:
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
         """See Authenticator."""
         return await self._authenticator.authenticate(auth)
+
+    async def remembered(self, member: Member, claim: Claim) -> Collection[str] | None:
+        """See Subscriptions."""
+        return () if self.subscriptions is None else await self.subscriptions.remembered(member, claim)
 
     def on_left(self, callback: Callable[[Member], None]) -> None:
         """Call `callback` after a member has left its namespace, for whatever reason."""
@@ -213,15 +231,11 @@ class Node:
         return Client(self, connection)
 
     async def _renew(self, member: Member, data: dict[str, object]) -> dict[str, object]:
-        """The message `token {token}`: keeps a connection beyond the end of its present token."""
-        check_fields(data, "token")
+        """Handle RENEW."""
+        check_fields(data, *RenewToken.__struct_fields__)
         principal = await self.authenticate(data)
         if principal.id != member.principal.id:
             raise Forbidden("the token is another user's")
         member.holder.renew(principal)
         ends = principal.expires_at
-        return {"expires_at": None if ends is None else _instant(ends)}
-
-
-def _instant(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return msgspec.structs.asdict(TokenRenewed(expires_at=None if ends is None else utc_text(ends)))

@@ -43,6 +43,9 @@ class AsgiSink:
             self.connection.pause()
         self._wake.set()
 
+    def write_one(self, outgoing: Outgoing) -> None:
+        self.write([outgoing])
+
     def unsent(self) -> int:
         return self._size
 
@@ -178,7 +181,7 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 async def _send_one(send: Send, outgoing: Outgoing) -> None:
-    if outgoing.text:
+    if outgoing.text or not outgoing.attachments:
         await send({"type": "websocket.send", "text": outgoing.text.decode()})
     for data in outgoing.attachments:
         await send({"type": "websocket.send", "bytes": data})

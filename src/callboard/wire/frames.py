@@ -57,17 +57,23 @@ def encode(opcode: Opcode, data: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + data
 
 
+def size(length: int) -> int:
+    """How long the frame of so many bytes is."""
+    return length + (2 if length < 126 else 4 if length < 1 << 16 else 10)
+
+
 class MessageAssembler:
     """Joins the data frames of one connection into messages.
 
-    Holds no more than `max_bytes` and MAX_FRAGMENTS fragments of one message. Text is checked as UTF-8 while
+    Holds no more than `max_bytes` and `max_fragments` fragments of one message. Text is checked as UTF-8 while
     it arrives, so that a bad byte fails at its own fragment and a character may be split between two.
     """
 
-    __slots__ = ("_decoder", "_fragments", "_max_bytes", "_opcode", "_parts", "_size", "_texts")
+    __slots__ = ("_decoder", "_fragments", "_max_bytes", "_max_fragments", "_opcode", "_parts", "_size", "_texts")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, max_fragments: int = MAX_FRAGMENTS) -> None:
         self._max_bytes = max_bytes
+        self._max_fragments = max_fragments
         self._opcode: Opcode | None = None
         self._parts: list[bytes] = []
         self._texts: list[str] = []
@@ -103,8 +109,8 @@ class MessageAssembler:
         self._size += len(data)
         self._fragments += 1
         self._bound(self._size)
-        if self._fragments > MAX_FRAGMENTS:
-            raise FrameError("too many fragments in one message", CloseCode.POLICY_VIOLATION)
+        if self._fragments > self._max_fragments:
+            raise FrameError(f"more than {self._max_fragments} fragments in one message", CloseCode.POLICY_VIOLATION)
         if self._decoder is None:
             self._parts.append(data)
         else:

@@ -129,6 +129,42 @@ async def test_all_of_a_turn_leaves_in_one_write(server: Server) -> None:
         assert writes == [b"\x81\x024a\x81\x024b\x81\x024c"]
 
 
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 300_000])
+async def test_a_broadcast_of_any_size_goes_to_each_socket(server: Server, size: int) -> None:
+    async with server.client() as one, server.client() as two:
+        connections = [(await server.open(client))[0] for client in (one, two)]
+        written = server.engine.traffic.bytes_out
+        texts = [b"x" * size, b"y" * size]
+        for text in texts:
+            server.engine.broadcast(connections, Outgoing(text), None, volatile=False)
+            await asyncio.sleep(0)
+        heard = [await client.hear() for client in (one, two, one, two)]
+        assert heard == [(TEXT, texts[0])] * 2 + [(TEXT, texts[1])] * 2
+        head = 2 if size < 126 else 4 if size < 65_536 else 10
+        assert server.engine.traffic.bytes_out == written + 4 * (head + size)
+
+
+async def test_a_broadcast_with_attachments_stays_together(server: Server) -> None:
+    async with server.client() as client:
+        connection, _ = await server.open(client)
+        server.engine.broadcast([connection], Outgoing(b"451-[0]", (b"\x01", b"\x02")), None, volatile=False)
+        assert [await client.hear() for _ in range(3)] == [(TEXT, b"451-[0]"), (BINARY, b"\x01"), (BINARY, b"\x02")]
+
+
+async def test_broadcasts_to_a_peer_that_does_not_read_keep_their_order(server: Server) -> None:
+    async with server.client() as client:
+        connection, _ = await server.open(client)
+        assert connection.sink.unsent() == 0
+        count = 0
+        while not connection.paused:
+            server.engine.broadcast([connection], Outgoing(b"%7d" % count + b"x" * 5_000), None, volatile=False)
+            await asyncio.sleep(0)
+            connection.send(Outgoing(b"%7d" % (count + 1)))
+            await asyncio.sleep(0)
+            count += 2
+        assert [int((await client.hear())[1][:7]) for _ in range(count)] == list(range(count))
+
+
 # Refusals
 
 
@@ -171,6 +207,16 @@ async def test_the_forwarded_address_is_taken_with_its_request(server: Server) -
     async with server.client() as client:
         connection, _ = await server.open(client, x_forwarded_for="198.51.100.7")
         assert connection.address == "127.0.0.1"
+
+
+async def test_the_headers_of_the_handshake_are_not_kept(server: Server) -> None:
+    async with server.client() as client:
+        connection, _ = await server.open(client)
+        assert isinstance(connection.sink, NativeSink)
+        transport = connection.sink._transport
+        assert transport is not None
+        assert not hasattr(transport.request, "headers")
+        assert not hasattr(transport.response, "headers")
 
 
 async def test_bytes_are_counted_as_they_go_in_and_out(server: Server) -> None:

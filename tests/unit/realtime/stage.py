@@ -60,7 +60,7 @@ class Peer:
 class Stage:
     """`/feed` for anybody, `/admin` for admins."""
 
-    def __init__(self, clock: TurnedClock, *, engine: EngineOptions = OPTIONS, **limits: int) -> None:
+    def __init__(self, clock: TurnedClock, *, engine: EngineOptions = OPTIONS, **limits: Any) -> None:
         self.door = Door()
         self.node = Node(self.door, clock, engine, ClientLimits(**limits))
         self.feed = self.node.add(Namespace("/feed"))

@@ -1,0 +1,161 @@
+"""A broadcast's shortcut: past the queues when it is all there is in a turn, and in its place when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+from tests.sinks import FakeSink
+from tests.unit.realtime.conftest import OPTIONS, Rig
+
+from callboard.realtime.connection import Connection, Reason
+from callboard.wire.engineio import Outgoing
+
+Opened = tuple[Connection, FakeSink]
+
+
+def message(text: str) -> Outgoing:
+    return Outgoing(b"4" + text.encode())
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def pair(rig: Rig) -> tuple[Opened, Opened]:
+    one, two = [(await rig.open())[:2] for _ in range(2)]
+    return one, two
+
+
+def broadcast(rig: Rig, text: str, *connections: Connection, key: str | None = None, volatile: bool = False) -> None:
+    rig.engine.broadcast(connections, message(text), key, volatile)
+
+
+async def test_alone_in_its_turn_it_passes_no_queue(
+    rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, first), (two, second) = pair
+    monkeypatch.setattr(Connection, "send", None)
+    broadcast(rig, "a", one, two)
+    assert first.texts == []
+    await turn()
+    broadcast(rig, "b", one, two, volatile=True)
+    await turn()
+    assert first.writes[1:] == second.writes[1:] == [["4a"], ["4b"]]
+
+
+async def test_several_in_a_turn_leave_in_one_write(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, first), (two, second) = pair
+    broadcast(rig, "a", one, two)
+    broadcast(rig, "b", two, volatile=True)
+    broadcast(rig, "c", one, two)
+    await turn()
+    assert first.writes[1:] == [["4a", "4c"]]
+    assert second.writes[1:] == [["4a", "4b", "4c"]]
+    await turn()
+    assert len(first.writes) == 2
+
+
+async def test_it_keeps_its_place_among_messages_to_one(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, first), (two, second) = pair
+    one.send(message("before"))
+    broadcast(rig, "a", one, two)
+    one.send(message("after"))
+    await turn()
+    assert first.writes[1:] == [["4before", "4a", "4after"]]
+    broadcast(rig, "b", one, two)
+    one.send(message("after"))
+    two.send(message("after"))
+    await turn()
+    assert first.writes[2:] == second.writes[2:] == [["4b", "4after"]]
+
+
+async def test_who_does_not_take_it_now_gets_it_by_the_queues_rules(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, first), (two, second) = pair
+    one.pause()
+    broadcast(rig, "x1", one, two, key="x", volatile=True)
+    await turn()
+    assert (first.texts, second.texts) == ([], ["4x1"])
+    broadcast(rig, "durable", one, two)
+    await turn()
+    assert (first.texts, second.texts) == (["4durable"], ["4x1", "4durable"])
+    broadcast(rig, "x2", one, two, key="x", volatile=True)
+    one.resume()
+    await turn()
+    assert first.texts == ["4durable", "4x2"]
+
+
+async def test_a_write_that_leaves_too_much_unsent_ends_the_connection(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, _), (two, second) = pair
+
+    class Full(FakeSink):
+        def write_one(self, outgoing: Outgoing) -> None:
+            super().write_one(outgoing)
+            self.waiting = OPTIONS.max_unsent + 1
+            one.pause()
+
+    one.sink = Full()
+    broadcast(rig, "a", one, two)
+    await turn()
+    assert one.closed
+    assert one.sink.reasons == [Reason.SLOW]
+    assert second.texts == ["4a"]
+
+
+async def test_it_is_written_before_an_end_in_its_turn_and_not_after(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, first), (two, second) = pair
+    broadcast(rig, "a", one, two)
+    one.close(Reason.STOPPING)
+    await turn()
+    assert first.writes[1:] == second.writes[1:] == [["4a"]]
+    broadcast(rig, "b", one, two)
+    await turn()
+    assert first.texts == ["4a"]
+    assert second.texts == ["4a", "4b"]
+
+
+async def test_a_client_that_leaves_in_its_turn_still_gets_it(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, first), (two, second) = pair
+    broadcast(rig, "a", one, two)
+    one.receive("1")
+    await turn()
+    assert first.texts == second.texts == ["4a"]
+
+
+async def test_a_change_of_transport_in_its_turn_takes_it_along(rig: Rig) -> None:
+    connection, polling, _ = await rig.open("polling")
+    websocket = FakeSink()
+    connection.probe(websocket, "2probe")
+    broadcast(rig, "a", connection)
+    connection.probe(websocket, "5")
+    await turn()
+    assert polling.texts == []
+    assert websocket.texts == ["3probe", "4a"]
+
+
+async def test_a_failing_transport_costs_the_others_nothing(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, first), (two, second) = pair
+    first.failing = True
+    with capture_logs() as logs:
+        broadcast(rig, "a", one, two)
+        await turn()
+    assert second.texts == ["4a"]
+    assert first.reasons == [Reason.FAILED]
+    assert [entry["event"] for entry in logs] == ["task.failed"]
+
+
+async def test_what_is_sent_while_it_is_written_comes_behind_it(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, _), (two, second) = pair
+
+    class Echo(FakeSink):
+        def write_one(self, outgoing: Outgoing) -> None:
+            two.send(message("late"))
+            broadcast(rig, "later", two)
+
+    one.sink = Echo()
+    broadcast(rig, "a", one, two)
+    await turn()
+    await turn()
+    assert second.texts == ["4a", "4late", "4later"]
