@@ -32,6 +32,8 @@ LOG_EVENTS: dict[str, str] = {
     "database.migrated": "version, name",
     "database.lost": "reason",
     "database.back": "seconds_away",
+    "database.frozen": "waiting",
+    "database.answers": "",
     "sessions.failed": "reason, retry_in",
     "relay.leading": "",
     "relay.following": "",

@@ -11,17 +11,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import asyncpg
 
+from callboard.clock import SystemClock
 from callboard.errors import CallboardError, Conflict, Invalid, StartError, StoreError, Unavailable
+from callboard.store.pulse import Pulse
+from callboard.telemetry import report
 
 ACQUIRE_TIMEOUT = 1.0
 STATEMENT_TIMEOUT_MS = 10_000
 # The server's own timeout fires first; this one is for a network that swallows packets.
 COMMAND_TIMEOUT = 12.0
 CONNECT_TIMEOUT = 5.0
+
+AWAY = "the database is not available, try again"
 
 SESSION_SETTINGS = {
     "application_name": "callboard",
@@ -70,15 +76,19 @@ class Database:
     """A pool. As `Queries`, each statement commits by itself; `transaction()` holds several together.
 
     A statement that finds no connection within a second raises Unavailable; the pool connects again by
-    itself.
+    itself. So does, within a second, one that waits for a database that answers nothing at all any more (`Pulse`).
     """
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, pulse: Pulse) -> None:
         self._pool = pool
+        self._pulse = pulse
+        self._watch = asyncio.get_running_loop().create_task(pulse.run(), name="database-pulse")
+        self._watch.add_done_callback(report)
 
     @classmethod
     async def open(cls, dsn: str, *, min_size: int = 2, max_size: int = 10) -> Database:
         """Connect `min_size` times. Raises StartError if the database cannot be reached or refuses us."""
+        connect = partial(asyncpg.connect, dsn, timeout=CONNECT_TIMEOUT, server_settings=SESSION_SETTINGS)
         try:
             pool = await asyncpg.create_pool(
                 dsn,
@@ -91,14 +101,17 @@ class Database:
                 server_settings=SESSION_SETTINGS,
                 reset=_keep_session,
             )
-            database = cls(pool)
-            await database._connect(min_size)
+            connections = [await pool.acquire() for _ in range(min_size)]
+            for connection in connections:
+                await pool.release(connection)
         except (*DRIVER_ERRORS, ValueError) as error:
             raise StartError(f"cannot connect to the database: {reason_of(error)}") from error
-        return database
+        return cls(pool, Pulse(connect, SystemClock()))
 
     async def close(self, timeout: float = 5.0) -> None:
         """Wait `timeout` seconds for the connections in use, then end them."""
+        self._watch.cancel()
+        await asyncio.wait({self._watch})
         try:
             async with asyncio.timeout(timeout):
                 await self._pool.close()
@@ -148,19 +161,19 @@ class Database:
         finally:
             await self._release(queries)
 
-    async def _connect(self, count: int) -> None:
-        connections = [await self._pool.acquire() for _ in range(count)]
-        for connection in connections:
-            await self._pool.release(connection)
-
     async def _acquire(self) -> _Connection:
+        if self._pulse.frozen:
+            raise Unavailable(AWAY)
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT):
-                return _Connection(await self._pool.acquire())
+                queries = _Connection(await self._pool.acquire())
         except DRIVER_ERRORS as error:
             raise translate(error, lost=True) from error
+        self._pulse.waiting.add(queries)
+        return queries
 
     async def _release(self, queries: _Connection) -> None:
+        self._pulse.waiting.discard(queries)
         try:
             await self._pool.release(queries.connection)
         except DRIVER_ERRORS as error:
@@ -185,6 +198,11 @@ class _Connection:
             return bool(self.connection.is_closed())
         except asyncpg.InterfaceError:
             return True
+
+    def give_up(self) -> None:
+        """See `Waiting`."""
+        if not self.lost:
+            self.connection.terminate()
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
         try:
@@ -225,7 +243,7 @@ def translate(error: BaseException, *, lost: bool = False) -> CallboardError:
     if state in _BAD_TEXT_STATES or isinstance(error.__cause__, UnicodeEncodeError):
         return Invalid("text must be valid Unicode without the character NUL")
     if lost or isinstance(error, OSError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
-        return Unavailable("the database is not available, try again")
+        return Unavailable(AWAY)
     name = f"{type(error).__name__} {state}".strip()
     return StoreError(f"the database refused a statement: {name}")
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import os
+import signal
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from callboard.errors import Invalid, StartError, StoreError, Unavailable
 from callboard.store.database import Database
@@ -183,6 +188,50 @@ async def test_close_does_not_wait_for_ever(dsn: str) -> None:
 
     with pytest.raises(Unavailable):
         await outlive()
+
+
+@contextmanager
+def frozen(postmaster: int) -> Iterator[None]:
+    """Stops every process of a PostgreSQL server, as a machine that is suspended: it keeps its sockets, silently."""
+    parents = {int(path.name): path / "stat" for path in Path("/proc").iterdir() if path.name.isdigit()}
+    pids = [postmaster]
+    for pid, stat in parents.items():
+        with suppress(OSError):  # it has ended
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == postmaster:
+                pids.append(pid)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_whoever_waits_for_a_database_that_froze_is_told_within_a_second(tmp_path: Path) -> None:
+    postgres = EmbeddedPostgres(tmp_path / "data", settings={"fsync": "off"})
+    database = await Database.open(await postgres.start())
+    postmaster = int((tmp_path / "data" / "postgres" / "postmaster.pid").read_text().split()[0])
+    try:
+        await database.fetchval("select pg_sleep(1)")  # is slow, and answers
+        with capture_logs() as lines:
+            with frozen(postmaster):
+                begun = time.monotonic()
+                waiting = [asyncio.create_task(database.fetchval("select 1")) for _ in range(4)]
+                ended = await asyncio.gather(*waiting, return_exceptions=True)
+                assert [type(each) for each in ended] == [Unavailable] * 4
+                assert time.monotonic() - begun < 5  # and not the 12 of a lost network
+                for _ in range(100):  # by now nobody waits
+                    with pytest.raises(Unavailable):
+                        await database.fetchval("select 1")
+            async with asyncio.timeout(30):
+                while [line["event"] for line in lines][-1] != "database.answers":
+                    await asyncio.sleep(0)
+            assert await database.fetchval("select 1") == 1
+        assert [line["event"] for line in lines] == ["database.frozen", "database.answers"]
+    finally:
+        await database.close()
+        await postgres.stop()
 
 
 @pytest.mark.parametrize("broken", ["postgresql://nobody@127.0.0.1:1/none", "not a dsn"])
