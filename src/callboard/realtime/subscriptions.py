@@ -22,7 +22,7 @@ from msgspec import Meta
 from callboard import telemetry
 from callboard.auth.access import Access
 from callboard.auth.principal import Principal
-from callboard.errors import Invalid, NotFound, Unavailable
+from callboard.errors import CallboardError, Invalid, NotFound
 from callboard.realtime.catalogue import Message
 from callboard.realtime.namespace import Member, Namespace
 from callboard.realtime.recovery import Claim, Head
@@ -185,7 +185,7 @@ class Subscriptions:
     async def _refreshed(self) -> bool:
         try:
             await self.refresh()
-        except Unavailable as error:
+        except CallboardError as error:
             telemetry.log.warning("sessions.failed", reason=error.message, retry_in=RETRY)
             return False
         return True

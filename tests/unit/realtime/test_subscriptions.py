@@ -18,7 +18,7 @@ from tests.unit.realtime.stage import JONAS, Peer, Stage
 
 from callboard.auth.access import DefaultAccess, Verb
 from callboard.auth.principal import Principal
-from callboard.errors import Unavailable
+from callboard.errors import CallboardError, StoreError, Unavailable
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
 from callboard.realtime.recovery import Recovery
@@ -387,13 +387,14 @@ async def test_what_was_forgotten_all_the_same_is_written_anew(kept: World) -> N
     assert kept.sessions.kept == {tab.pid: {R1, R2}}
 
 
-async def test_a_database_that_is_away_is_asked_again_sooner(kept: World) -> None:
+@pytest.mark.parametrize("error", [Unavailable("away"), StoreError("refused")])
+async def test_a_database_that_does_not_answer_is_asked_again_sooner(kept: World, error: CallboardError) -> None:
     tab = await kept.connect()
     await tab.subscribe(E1)
-    kept.sessions.error = Unavailable("away")
+    kept.sessions.error = error
     with capture_logs() as logs:
         await kept.pauses.over()
-    assert [(entry["event"], entry["reason"]) for entry in logs] == [("sessions.failed", "away")]
+    assert [(entry["event"], entry["reason"]) for entry in logs] == [("sessions.failed", error.message)]
     kept.sessions.error = None
     await kept.pauses.over()
     assert kept.pauses.asked == [REFRESH, RETRY, REFRESH]
