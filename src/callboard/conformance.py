@@ -23,8 +23,8 @@ from callboard.realtime.node import Node
 from callboard.transports.asgi import AsgiWebSocket
 from callboard.transports.asgi_types import Receive, Scope, Send
 from callboard.transports.cors import Cors
-from callboard.transports.handshake import Policy
 from callboard.transports.front import Front
+from callboard.transports.handshake import Policy
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
 from callboard.wire import socketio

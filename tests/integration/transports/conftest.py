@@ -17,8 +17,8 @@ from tests.integration.transports.native_client import (
 from callboard.clock import SystemClock
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
-from callboard.transports.handshake import Policy
 from callboard.transports.front import Front
+from callboard.transports.handshake import Policy
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
 
