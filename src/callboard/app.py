@@ -53,6 +53,7 @@ from callboard.store.people import People
 from callboard.store.sessions import SessionStore
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
+from callboard.transports.front import before
 from callboard.transports.handshake import Policy
 from callboard.transports.http import limited
 from callboard.transports.native import protocol_class
@@ -264,7 +265,7 @@ class Callboard:
             litestar_handlers=[web_files.router()] if web_files.built() else [],
         )
         polling = Cors(Polling(self.node.engine, policy), policy)
-        self.http_protocol = limited(http_limits(settings.bounds))
+        self.http_protocol = before(limited(http_limits(settings.bounds)))
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
         asgi = _dispatch(api, polling, self._hosted(), _roots(endpoints, public))
         self.asgi = asgi if self._demo is None else for_this_machine(asgi)
