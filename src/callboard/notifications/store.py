@@ -319,7 +319,8 @@ _CHANGES: dict[Change, tuple[str, str]] = {
     "unarchive": ("archived_at = null", "archived_at is not null"),
 }
 
-# The rows are locked first, in one order, so two at once change them once, and both see what they became.
+# The rows are locked first, in one order, so two at once change them once, and both see what they became. Messages are
+# counted, not asked for with EXISTS, which stops at the first and leaves the others unsent.
 _CHANGE = """
 with target as materialized (
   select r as copy, r.notification_id, r.group_latest, {needed} as needed
@@ -347,7 +348,7 @@ with target as materialized (
   from answer
   where changed
 )
-select convert_to(payload, 'UTF8'), changed and exists (select from sent)
+select convert_to(payload, 'UTF8'), changed and (select count(*) from sent) > 0
 from answer
 order by notification_id
 """
