@@ -14,7 +14,7 @@ from tests.rest_client import Outbox
 
 from callboard.notifications.model import NewNotification
 from callboard.notifications.service import NotificationService
-from callboard.store.database import Database
+from callboard.store.database import Database, Queries
 
 USERS = [f"u{number:02}" for number in range(40)]
 GROUPS = ["d", "b", "c", "a"]
@@ -56,7 +56,8 @@ async def test_changes_of_the_same_ones_in_any_order(inbox: Inbox) -> None:
     """List order, the order of ids and that of the rows on disk all differ."""
     ids = [await inbox.id_of("u1", f"t{number}") for number in range(60)]
     await inbox.database.execute(
-        "update callboard.notification_recipients set arrived_at = '2026-01-01'::timestamptz + random() * interval '1 h'"
+        "update callboard.notification_recipients "
+        "set arrived_at = '2026-01-01'::timestamptz + random() * interval '1 h'"
     )
     for _ in range(15):
         await asyncio.gather(
@@ -71,7 +72,7 @@ async def test_changes_of_the_same_ones_in_any_order(inbox: Inbox) -> None:
     assert sorted(deleted[:2]) == [0, 60]
 
 
-async def grow(database: Database, keys: list[str]) -> None:
+async def grow(database: Queries, keys: list[str]) -> None:
     """Single creates of one user that share a transaction, in this order."""
     await database.execute(
         "select callboard.create_notification(array['u1'], 'a', 't', '', '{}', 'normal', null, null, null, key, null)"
@@ -98,13 +99,9 @@ async def test_changing_several_waits_for_who_adds_to_their_groups(inbox: Inbox)
     """So that neither can hold one that the other wants next."""
     await grow(inbox.database, ["a", "b"])
     async with inbox.database.transaction() as creator:
-        await creator.execute(
-            "select callboard.create_notification(array['u1'], 'a', 't', '', '{}', 'normal', null, null, null, 'b', null)"
-        )
+        await grow(creator, ["b"])
         reading = asyncio.create_task(inbox.service.mark_all_read("u1"))
         while not await inbox.database.fetchval("select count(*) from pg_locks where not granted"):
             await asyncio.sleep(0)
-        await creator.execute(
-            "select callboard.create_notification(array['u1'], 'a', 't', '', '{}', 'normal', null, null, null, 'a', null)"
-        )
+        await grow(creator, ["a"])
     assert (await reading).updated == 2
