@@ -319,14 +319,21 @@ _CHANGES: dict[Change, tuple[str, str]] = {
     "unarchive": ("archived_at = null", "archived_at is not null"),
 }
 
+# Who changes several copies of a user first takes the row under which one call at a time decides for them: several
+# calls that share a transaction may each add to another group of theirs, in any order. The copies follow in the order
+# of their ids, so that two who change them do not wait in a circle either.
+
 # The rows are locked first, in one order, so two at once change them once, and both see what they became. Messages are
 # counted, not asked for with EXISTS, which stops at the first and leaves the others unsent.
 _CHANGE = """
-with target as materialized (
+with gate as materialized (
+  select from callboard.notification_rates where user_id = $1 and cardinality($2::uuid[]) > 1 for update
+), target as materialized (
   select r as copy, r.notification_id, r.group_latest, {needed} as needed
   from callboard.notification_recipients r
   where r.user_id = $1 and r.notification_id = any ($2::uuid[]) and r.arrived_at is not null
     and (r.expires_at is null or r.expires_at > now())
+    and (select count(*) from gate) >= 0
   order by r.notification_id
   for update
 ), changed as (
@@ -360,14 +367,16 @@ def _change(change: Change) -> str:
     return _CHANGE.replace("{set}", set_).replace("{needed}", f"r.{needed}")
 
 
-# Locked in one order, so that two at once do not deadlock.
 MARK_ALL_READ = """
-with unread as materialized (
+with gate as materialized (
+  select from callboard.notification_rates where user_id = $1 for update
+), unread as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and arrived_at is not null and read_at is null and archived_at is null
     and (expires_at is null or expires_at > now())
-  order by arrived_at desc, notification_id desc
+    and (select count(*) from gate) >= 0
+  order by notification_id
   for update
 ), changed as (
   update callboard.notification_recipients r
@@ -391,10 +400,20 @@ select (select count(*) from changed) as updated, callboard.position() as positi
 """
 
 DELETE = """
-with gone as (
-  delete from callboard.notification_recipients
+with gate as materialized (
+  select from callboard.notification_rates where user_id = $1 and cardinality($2::uuid[]) > 1 for update
+), target as materialized (
+  select notification_id
+  from callboard.notification_recipients
   where user_id = $1 and notification_id = any ($2::uuid[]) and arrived_at is not null
-  returning notification_id, revision + 1 as revision
+    and (select count(*) from gate) >= 0
+  order by notification_id
+  for update
+), gone as (
+  delete from callboard.notification_recipients r
+  using target
+  where r.user_id = $1 and r.notification_id = target.notification_id
+  returning r.notification_id, r.revision + 1 as revision
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:deleted',
     json_build_object('id', notification_id, 'revision', revision)::text, '/feed')
