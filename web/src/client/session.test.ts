@@ -32,6 +32,7 @@ const unread: Notification = {
   data: {},
   priority: "normal",
   actor: null,
+  actor_name: null,
   resource: null,
   group_key: null,
   group: null,
