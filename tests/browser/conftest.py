@@ -11,6 +11,8 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 from tests.browser.stage import Server, Windows
 
+# Groups go out at once, and nobody gets too many.
+SETTINGS = {"NOTIFICATION_BATCH_TIMEOUT": "0", "NOTIFICATION_RATE_LIMIT": "2000"}
 SHOTS = Path(__file__).parent / "shots"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -26,7 +28,7 @@ CHROMIUM_ARGUMENTS = [
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """A running server with the example users."""
-    server = Server(tmp_path / "data", demo=True)
+    server = Server(tmp_path / "data", demo=True, **SETTINGS)
     try:
         await server.start()
         yield server
@@ -37,7 +39,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 @pytest.fixture
 async def plain_server(tmp_path: Path) -> AsyncIterator[Server]:
     """A running server that hands out no tokens."""
-    server = Server(tmp_path / "data", demo=False)
+    server = Server(tmp_path / "data", demo=False, **SETTINGS)
     try:
         await server.start()
         yield server

@@ -26,12 +26,16 @@ START_SECONDS = 60
 
 
 class Server:
-    """`callboard serve` on a data directory of its own. The port stays the same over restarts."""
+    """`callboard serve` on a data directory of its own. The port stays the same over restarts.
 
-    def __init__(self, data_dir: Path, *, demo: bool) -> None:
+    `settings` are those that differ from the defaults, by their names in the environment.
+    """
+
+    def __init__(self, data_dir: Path, *, demo: bool, **settings: str) -> None:
         self.data_dir = data_dir
         self.url = ""
         self._demo = demo
+        self._settings = settings
         self._admin = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -42,7 +46,13 @@ class Server:
         command = ["serve", "--port", port, "--data-dir", str(self.data_dir)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "callboard.cli", *command, *(["--demo"] if self._demo else [])],
-            env={**os.environ, "LOG_LEVEL": "info", "LOG_FORMAT": "json", "NOTIFICATION_RATE_LIMIT": "1000000"},
+            env={
+                **os.environ,
+                "LOG_LEVEL": "info",
+                "LOG_FORMAT": "json",
+                "NOTIFICATION_RATE_LIMIT": "1000000",
+                **self._settings,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -71,14 +81,16 @@ class Server:
         )
         return done.stdout.strip()
 
-    async def notify(self, *users: str, title: str, **fields: str) -> None:
-        """Send by REST as the admin u1."""
+    async def notify(self, *users: str, title: str, **fields: str) -> dict[str, Any]:
+        """Send by REST as the admin u1; what became of it."""
         self._admin = self._admin or self.token("u1", "--role", "admin")
         body = {"user_ids": users, "type": "note", "message": "", "title": title, **fields}
         async with httpx.AsyncClient(base_url=self.url) as client:
             headers = {"Authorization": f"Bearer {self._admin}"}
             answer = await client.post("/api/v1/notifications", json=body, headers=headers)
             assert answer.is_success, answer.text
+            became: dict[str, Any] = answer.json()
+            return became
 
     def _read(self, output: IO[bytes], started: Future[str]) -> None:
         """Keep what the server says until it ends; `started` gets its address, once it is ready."""
@@ -145,6 +157,11 @@ def rows(page: Page) -> Locator:
 def row(page: Page, title: str) -> Locator:
     """The notification with this in its title or text."""
     return rows(page).filter(has_text=title)
+
+
+def titles(page: Page) -> Locator:
+    """Their headings, from the top."""
+    return rows(page).get_by_role("heading")
 
 
 def bell(page: Page, unread: int) -> Locator:

@@ -72,7 +72,7 @@ async def test_without_demo_one_pastes_a_token(plain_server: Server, windows: Wi
 
 @pytest.mark.parametrize(
     ("name", "scheme", "width", "height"),
-    [("light", "light", 1180, 820), ("dark", "dark", 1180, 820), ("narrow", "light", 375, 812)],
+    [("light", "light", 1180, 820), ("dark", "dark", 1180, 820), ("narrow", "light", 360, 780)],
 )
 async def test_it_fits_light_dark_and_narrow_windows(
     server: Server, windows: Windows, shots: Path, name: str, scheme: str, width: int, height: int
@@ -86,6 +86,15 @@ async def test_it_fits_light_dark_and_narrow_windows(
     await expect(rows(mira)).to_have_count(3)
     await expect(bell(mira, 3)).to_be_visible()
     await mira.screenshot(path=shots / f"test-{name}.png", full_page=True, animations="disabled")
+    assert await mira.evaluate("document.documentElement.scrollWidth") <= width
+
+    await mira.get_by_role("button", name="Preferences").click()
+    await mira.get_by_label("Hold notifications").check()
+    await mira.get_by_label("Type to mute").fill("a" * 64)
+    await mira.get_by_role("button", name="Add").click()
+    await rows(mira).first.get_by_role("button", name="Why?").click()
+    await expect(rows(mira).first.get_by_text("It arrived at once.")).to_be_visible()
+    await mira.screenshot(path=shots / f"test-{name}-preferences.png", full_page=True, animations="disabled")
     assert await mira.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FeedListener, FeedOptions } from "./feed";
 import { Session } from "./session";
 import type { TokenSource } from "./tokens";
@@ -32,6 +32,7 @@ const unread: Notification = {
   data: {},
   priority: "normal",
   actor: null,
+  actor_name: null,
   resource: null,
   group_key: null,
   group: null,
@@ -116,4 +117,72 @@ it("says of a list that cannot be fetched why", async () => {
   await vi.waitUntil(() => session.problem !== null);
   expect(session.problem).toBe("The server cannot be reached.");
   expect(session.failure).toBeNull();
+});
+
+describe("a count that was reckoned", () => {
+  const another: Notification = { ...unread, id: "n2", arrived_at: "2026-01-31T09:32:00.000000Z" };
+  let asked: string[];
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    asked = [];
+    vi.stubGlobal("fetch", (path: string) => {
+      asked.push(path);
+      return Promise.resolve(Response.json({ count: 1, position: "e.3" }));
+    });
+    listener.message({ kind: "unread-count", count: 1, position: "e.1" });
+  });
+  afterEach(() => void vi.useRealTimers());
+
+  it("soon after the server's is asked for: that may have held it already", async () => {
+    listener.message({ kind: "new", notification: another, position: "e.2" });
+    expect(session.inbox.unread).toBe(2);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual(["/api/v1/notifications/unread-count"]);
+    expect(session.inbox.unread).toBe(1);
+  });
+
+  it("is not asked for once the server's has come", async () => {
+    listener.message({ kind: "new", notification: another, position: "e.2" });
+    listener.message({ kind: "unread-count", count: 2, position: "e.2" });
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual([]);
+  });
+
+  it("is not asked for long after the server's, so that a batch does not make all ask", async () => {
+    vi.advanceTimersByTime(11_000);
+    listener.message({ kind: "new", notification: another, position: "e.2" });
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual([]);
+    expect(session.inbox.unread).toBe(2);
+  });
+});
+
+it("says why it cannot tell why one came", async () => {
+  expect(await session.explain("n1")).toBe("It cannot be told why: The server cannot be reached.");
+});
+
+it("keeps what others chose when it mutes a type", async () => {
+  const bodies: unknown[] = [];
+  vi.stubGlobal("fetch", (_: string, init: RequestInit) => {
+    if (init.body !== undefined) bodies.push(JSON.parse(String(init.body)));
+    return Promise.resolve(Response.json({ muted_types: ["a"], quiet_hours: null }));
+  });
+  expect(await session.mute("note", true)).toBe(true);
+  expect(await session.mute("a", false)).toBe(true);
+  expect(bodies).toEqual([{ muted_types: ["a", "note"] }, { muted_types: [] }]);
+});
+
+it("loads the archive once, and then with each snapshot", async () => {
+  const asked: string[] = [];
+  vi.stubGlobal("fetch", (path: string) => {
+    asked.push(path);
+    return answers(path);
+  });
+  await session.show("archived");
+  await session.show("archived");
+  expect(asked).toEqual(["/api/v1/notifications?limit=30&archived=true"]);
+  listener.connection({ kind: "connected", recovered: false });
+  await vi.waitUntil(() => asked.length === 4);
+  expect(asked.filter((path) => path.includes("archived"))).toHaveLength(2);
 });

@@ -14,6 +14,8 @@ export interface GroupMember {
   readonly id: string;
   readonly title: string;
   readonly actor: string | null;
+  /** As it was known when it was sent. */
+  readonly actor_name: string | null;
   readonly created_at: string;
 }
 
@@ -37,6 +39,8 @@ export interface Notification {
   readonly data: Readonly<Record<string, unknown>>;
   readonly priority: string;
   readonly actor: string | null;
+  /** As it was known when it was sent. */
+  readonly actor_name: string | null;
   readonly resource: Resource | null;
   readonly group_key: string | null;
   readonly group: Group | null;

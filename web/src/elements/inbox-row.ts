@@ -7,7 +7,7 @@
 import { html, nothing, svg } from "lit";
 import type { Change, Notification } from "../client/wire";
 import type { Entry } from "../reducers/inbox";
-import { headline } from "./headline";
+import { headline, nameOf } from "./headline";
 import { relativeTime, wholeTime } from "./relative-time";
 
 const CHECK = svg`<path d="m5 12.5 4.5 4.5L19 7.5"/>`;
@@ -70,14 +70,16 @@ function when({ created_at: created, arrived_at: arrived, group }: Notification,
   return html`<time datetime=${at} title=${words}>${relativeTime(at, now)}</time>`;
 }
 
-function meta({ priority, type, actor, resource, group }: Notification, names: RowState["names"]): unknown {
+function meta(notification: Notification, names: RowState["names"]): unknown {
+  const { priority, type, resource, group } = notification;
+  const name = nameOf(notification, names);
   const several = group !== null && group.count > 1;
   return html`
     ${priority && priority !== "normal" ? html`<span class="priority ${priority}">${priority}</span>` : nothing}
     ${several ? html`<span class="count" title="First: ${group.first.title}">${group.count} in one</span>` : nothing}
     <span class="type">${type}</span>
     ${resource ? html`<span>${resource.type} ${resource.id}</span>` : nothing}
-    ${actor && !several ? html`<span>from ${names.get(actor) ?? actor}</span>` : nothing}
+    ${name !== null && !several ? html`<span>from ${name}</span>` : nothing}
   `;
 }
 

@@ -89,7 +89,7 @@ export class CbPreferences extends LitElement {
     return html`
       <fieldset>
         <legend>Muted types</legend>
-        <p class="hint" id="mute-hint">Of these nothing is sent to you.</p>
+        <p class="hint" id="mute-hint">You get nothing of these types.</p>
         ${this.muted.length === 0 ? nothing : html`<ul role="list" aria-label="Muted types">${this.muted.map((type) => this.chip(type))}</ul>`}
         <div class="add">
           <input

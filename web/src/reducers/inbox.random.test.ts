@@ -121,6 +121,7 @@ const BLANK: Notification = {
   data: {},
   priority: "normal",
   actor: null,
+  actor_name: null,
   resource: null,
   group_key: null,
   group: null,

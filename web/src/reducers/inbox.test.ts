@@ -16,6 +16,7 @@ function notification(id: string, revision = 1, change: Partial<Notification> = 
     data: {},
     priority: "normal",
     actor: null,
+    actor_name: null,
     resource: null,
     group_key: null,
     group: null,

@@ -1,0 +1,121 @@
+"""Preferences: what the form stores, what it says of a refusal, and what follows for what arrives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from playwright.async_api import Locator, Page, expect
+from tests.browser.stage import Server, Windows, bell, live, row, titles
+
+
+async def opened(page: Page) -> Locator:
+    """The form, once it is filled."""
+    await page.get_by_role("button", name="Preferences").click()
+    form = page.get_by_role("form", name="Preferences")
+    await expect(form.get_by_role("button", name="Save")).to_be_visible()
+    return form
+
+
+async def save(form: Locator) -> None:
+    await form.get_by_role("button", name="Save").click()
+    await expect(form.get_by_text("Saved.")).to_be_visible()
+
+
+async def test_what_is_saved_is_there_again(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2", timezone_id="Europe/Berlin"))
+    form = await opened(jonas)
+    await expect(jonas.get_by_role("heading", name="Preferences")).to_be_focused()
+    await form.get_by_label("Type to mute").fill("episode:updated")
+    await form.get_by_label("Type to mute").press("Enter")
+    await form.get_by_label("Type to mute").fill("note")
+    await form.get_by_label("Hold notifications").check()
+    await expect(form.get_by_label("Time zone")).to_have_value("Europe/Berlin")
+    await form.get_by_label("From").fill("21:30")
+    await form.get_by_label("To", exact=True).fill("06:15")
+    for day in ("Saturday", "Sunday"):
+        await form.get_by_role("checkbox", name=day).uncheck()
+    await save(form)
+    await jonas.get_by_role("button", name="Close").click()
+    await expect(form).to_have_count(0)
+    await expect(jonas.get_by_role("button", name="Preferences")).to_be_focused()
+
+    await jonas.reload()
+    await live(jonas)
+    form = await opened(jonas)
+    await expect(form.get_by_role("listitem")).to_have_text(["episode:updated", "note"])
+    await expect(form.get_by_label("From")).to_have_value("21:30")
+    await expect(form.get_by_label("To", exact=True)).to_have_value("06:15")
+    await expect(form.get_by_role("checkbox", name="Friday")).to_be_checked()
+    await expect(form.get_by_role("checkbox", name="Sunday")).not_to_be_checked()
+
+    assert (await server.notify("u2", title="Muted"))["suppressed"]["muted"] == 1
+    await form.get_by_role("button", name="Unmute note").click()
+    await form.get_by_label("Hold notifications").uncheck()
+    await save(form)
+    await server.notify("u2", title="Heard again")
+    await expect(titles(jonas)).to_have_text(["Heard again"])
+
+
+async def test_a_refusal_is_shown_beside_its_field_and_what_was_typed_stays(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    await form.get_by_label("Hold notifications").check()
+
+    async def refused(name: str, words: str) -> None:
+        await form.get_by_role("button", name="Save").click()
+        field = form.get_by_label(name, exact=True)
+        await expect(field).to_have_attribute("aria-invalid", "true")
+        await expect(field).to_have_accessible_description(words)
+        await expect(field).to_be_focused()
+        await expect(form.get_by_role("alert")).to_have_count(1)
+
+    zone = form.get_by_label("Time zone")
+    await zone.fill("Mars/Olympus")
+    await refused("Time zone", "quiet_hours.timezone: 'Mars/Olympus' is not a time zone such as Europe/Berlin")
+    await expect(zone).to_have_value("Mars/Olympus")
+    await zone.fill("Europe/Berlin")
+
+    await form.get_by_label("To", exact=True).fill(await form.get_by_label("From").input_value())
+    await refused("To", "quiet_hours.end must differ from start: mute types to be left alone all day")
+    await form.get_by_label("To", exact=True).fill("07:00")
+
+    for day in await form.get_by_role("group", name="Days").get_by_role("checkbox").all():
+        await day.uncheck()
+    await form.get_by_role("button", name="Save").click()
+    await expect(form.get_by_role("alert")).to_contain_text("quiet_hours.days")
+    await form.get_by_role("checkbox", name="Monday").check()
+
+    await form.get_by_label("Type to mute").fill("No Such Type!")
+    await form.get_by_role("button", name="Save").click()
+    await expect(form.get_by_role("alert")).to_contain_text("muted_types")
+    await form.get_by_role("button", name="Unmute No Such Type!").click()
+    await save(form)
+    await expect(form.get_by_role("alert")).to_have_count(0)
+
+
+async def test_quiet_hours_hold_and_let_go(server: Server, windows: Windows) -> None:
+    now = datetime.now(UTC)
+    jonas = await live(await windows.open(server, "u2", timezone_id="UTC"))
+    other = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    await form.get_by_label("Hold notifications").check()
+    await form.get_by_label("From").fill((now - timedelta(hours=1)).strftime("%H:%M"))
+    await form.get_by_label("To", exact=True).fill((now + timedelta(hours=2)).strftime("%H:%M"))
+    await save(form)
+
+    for title in ("First", "Second"):
+        assert (await server.notify("u2", title=title))["held"] == 1
+    await server.notify("u2", title="Fire", priority="urgent")
+    for page in (jonas, other):
+        await expect(titles(page)).to_have_text(["Fire"])
+        await expect(bell(page, 1)).to_be_visible()
+
+    await form.get_by_label("Hold notifications").uncheck()
+    await save(form)
+    for page in (jonas, other):
+        await expect(titles(page)).to_have_text(["Second", "First", "Fire"])
+        await expect(bell(page, 3)).to_be_visible()
+    await row(jonas, "First").get_by_role("button", name="Why?").click()
+    await expect(row(jonas, "First").get_by_role("status")).to_contain_text("because of quiet hours from")
+    await row(jonas, "Fire").get_by_role("button", name="Why?").click()
+    await expect(row(jonas, "Fire").get_by_role("status")).to_contain_text("because it is urgent")
