@@ -436,6 +436,8 @@ declare
   counted text[];
   counts integer[];
   arriving text[];
+  overflowing text[];
+  overflowed text;
 begin
   with rates as (
     insert into callboard.notification_rates as rate (user_id, hour, sent)
@@ -509,9 +511,11 @@ begin
          max(d.outcome) filter (where cardinality(recipients) = 1),
          max(d.rule) filter (where cardinality(recipients) = 1),
          max(d.held_until) filter (where cardinality(recipients) = 1),
-         array_agg('user:' || d.user_id order by d.place) filter (where d.outcome = 'now')
+         array_agg('user:' || d.user_id order by d.place)
+           filter (where d.outcome = 'now' and d.rule is distinct from 'rate_limited'),
+         array_agg('user:' || d.user_id order by d.place) filter (where d.outcome = 'now' and d.rule = 'rate_limited')
   into made.created, made.held, made.folded, made.muted, made.rate_limited, made.outcome, made.rule, made.held_until,
-       arriving
+       arriving, overflowing
   from decided d;
 
   if refuse_over_limit and made.rate_limited > 0 then
@@ -522,12 +526,22 @@ begin
   copy.arrived_at := case when made.created > 0 then moment end;
   copy.expires_at := content.expires_at;
   copy.revision := 1;
-  copy.group_key := case when made.rule = 'rate_limited' then '~overflow' else content.group_key end;
+  copy.group_key := content.group_key;
   copy.group_count := 1;
   copy.group_actors := case when content.actor is null then '{}' else array[content.actor] end;
   made.payload := callboard.notification_payload(content, content, copy);
   perform callboard.enqueue_text(arriving[first : first + 9999], 'notification:new', made.payload, '/feed')
   from generate_series(1, cardinality(arriving), 10000) as part (first);
+  -- A copy that begins the group of what is over the limit shows it.
+  if made.rule = 'rate_limited' or overflowing is not null then
+    copy.group_key := '~overflow';
+    overflowed := callboard.notification_payload(content, content, copy);
+    perform callboard.enqueue_text(overflowing[first : first + 9999], 'notification:new', overflowed, '/feed')
+    from generate_series(1, cardinality(overflowing), 10000) as part (first);
+    if made.rule = 'rate_limited' then
+      made.payload := overflowed;
+    end if;
+  end if;
   return made;
 end
 $$;
