@@ -490,7 +490,9 @@ begin
                             greatest(r.expires_at, content.expires_at) end,
         seen_at = null,
         revision = r.revision + 1,
-        held_until = case when content.priority = 'urgent' then least(r.held_until, moment) else r.held_until end,
+        -- One that has arrived stays so; LEAST would make a hold of nothing.
+        held_until = case when content.priority = 'urgent' and r.held_until is not null then least(r.held_until, moment)
+                          else r.held_until end,
         fold_pending = case when r.arrived_at is not null then r.fold_pending + 1 else 0 end,
         fold_due = case when r.arrived_at is null then null
                         when r.fold_pending + 1 >= settings.batch_size then moment
