@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from tests.convergence.course import Diverged, agree
-from tests.convergence.stage import Stage, running
+from tests.convergence.stage import Stage, running, until
 from tests.convergence.tab import Tab, tab
 
 from callboard.notifications.payloads import CATALOGUE
@@ -23,6 +24,9 @@ MANY = """
 select callboard.create_notification(array[$1], 'note', n::text, '', '{}', 'normal', null, null, null, null, null)
 from generate_series(1, 520) n
 """
+
+GROUPED = "select callboard.create_notification(array[$1], 'note', $2, '', '{}', 'normal', null, null, null, 'g', null)"
+WAITS = "select exists (select from pg_locks where not granted)"
 
 # Takes messages of a name out of every transaction, as an operation that forgets its message would.
 LOSE = """
@@ -244,6 +248,20 @@ async def test_a_batch_that_has_no_number_yet_is_counted_once(stage: Stage) -> N
                 assert "notification:new" not in each.heard
         await agree(stage, tabs, 1)
         assert [each.inbox.unread for each in tabs] == [1, 1, 1, 1]
+
+
+async def test_a_change_that_waited_for_a_fold_shows_it(stage: Stage) -> None:
+    """Its statement began when what was folded was not there yet."""
+    token = stage.token("u")
+    await stage.database.execute(GROUPED, "u", "first")
+    id_ = await stage.database.fetchval("select id::text from callboard.notifications")
+    async with stage.database.transaction() as folding:
+        await folding.execute(GROUPED, "u", "second")
+        reading = asyncio.create_task(stage.ask("POST", f"/notifications/{id_}/read", token))
+        await until(lambda: stage.database.fetchval(WAITS))
+    status, answer = await reading
+    assert (status, answer["title"], answer["group"]["latest"]["title"]) == (200, "second", "second")
+    assert answer["read_at"] is not None
 
 
 async def test_reading_more_than_are_told_of_reads_all(stage: Stage) -> None:

@@ -33,11 +33,10 @@ begin
              dense_rank() over (order by h.held_until, h.notification_id) as place, made.*
       from held h
       join callboard.notifications n on n.id = h.notification_id
-      left join callboard.notifications l on l.id = h.group_latest
       left join callboard.notification_preferences p on p.user_id = h.user_id
       left join callboard.attention a on a.user_id = h.user_id
       cross join lateral callboard.decide(
-        row(n.type, coalesce(l.priority, n.priority), n.resource_type, n.resource_id, p.muted_types,
+        row(n.type, (callboard.shown_content(n, h.group_latest)).priority, n.resource_type, n.resource_id, p.muted_types,
             p.muted_resources, p.types, p.quiet_hours, a.status, a.until, false, false, null, null, null
             )::callboard.decision_inputs, moment) made
     ), changed as (
@@ -55,10 +54,9 @@ begin
     ), told as (
       select c.place, c.user_id, c.outcome = 'now' as now,
              case when c.outcome = 'now' and (c.expires_at is null or c.expires_at > moment) then
-               callboard.notification_payload(n, coalesce(l, n), c.copy) end as payload
+               callboard.notification_payload(n, callboard.shown_content(n, c.group_latest), c.copy) end as payload
       from changed c
       join callboard.notifications n on n.id = c.notification_id
-      left join callboard.notifications l on l.id = c.group_latest
     )
     select min(told.place) as place, told.payload, count(*) as due, count(*) filter (where told.now) as released,
            array_agg('user:' || told.user_id order by told.user_id collate "C") as rooms
@@ -118,10 +116,9 @@ begin
     ), told as (
       select c.place, c.user_id,
              case when c.expires_at is null or c.expires_at > moment then
-               callboard.notification_payload(n, coalesce(l, n), c.copy) end as payload
+               callboard.notification_payload(n, callboard.shown_content(n, c.group_latest), c.copy) end as payload
       from changed c
       join callboard.notifications n on n.id = c.notification_id
-      left join callboard.notifications l on l.id = c.group_latest
     )
     select min(told.place) as place, told.payload, count(*) as copies,
            array_agg('user:' || told.user_id order by told.user_id collate "C") as rooms
