@@ -18,9 +18,11 @@ from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
 from callboard.demo import Demo, for_this_machine
+from callboard.host import Host
 from callboard.notifications.choices import ChoiceService
 from callboard.notifications.choices_routes import routes as choice_routes
 from callboard.notifications.handlers import register as register_notifications
+from callboard.notifications.host import Notifications
 from callboard.notifications.preferences_store import NotificationSettings
 from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService
@@ -34,6 +36,7 @@ from callboard.realtime.recovery import Recovery
 from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
+from callboard.rest.endpoint import Verifier
 from callboard.settings import Settings
 from callboard.sockets.alerts import Alerts
 from callboard.sockets.handlers import register as register_sockets
@@ -46,6 +49,7 @@ from callboard.store import revocations
 from callboard.store.database import Database
 from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
+from callboard.store.people import People
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
 from callboard.transports.handshake import Policy
@@ -62,10 +66,26 @@ CLOSE_TIME = 2.0
 NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
 
 
+class PeopleVerifier:
+    """Verifies tokens, and has the people noted whom they name. `people` is there once the database is."""
+
+    people: People | None = None
+
+    def __init__(self, tokens: TokenVerifier) -> None:
+        self._tokens = tokens
+
+    async def verify(self, token: str | None) -> Principal:
+        """Raises Unauthenticated."""
+        principal = await self._tokens.verify(token)
+        if self.people is not None:
+            self.people.note(principal)
+        return principal
+
+
 class TokenAuthenticator:
     """The connect step: `auth: {token}`."""
 
-    def __init__(self, tokens: TokenVerifier) -> None:
+    def __init__(self, tokens: Verifier) -> None:
         self._tokens = tokens
 
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
@@ -76,8 +96,9 @@ class TokenAuthenticator:
 class Callboard:
     """One node: everything between an open database and the network.
 
-    `asgi` serves REST, long-polling and the page; `ws_protocol` is uvicorn's WebSocket protocol class; both are
-    there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for.
+    `asgi` serves REST, long-polling and the page; `ws_protocol` is uvicorn's WebSocket protocol class; `host` is what a
+    host application may call. All three are there after `start`. The argument `host` is a host application, which gets
+    the requests that Callboard has no answer for.
     """
 
     asgi: ASGIApp
@@ -99,6 +120,7 @@ class Callboard:
         self.clock = clock or SystemClock()
         self.revocations = Revocations()
         self.tokens = verifier(settings, clock=self.clock, revocations=self.revocations)
+        self.verifier = PeopleVerifier(self.tokens)
         self.node = self._make_node()
         self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
@@ -129,6 +151,7 @@ class Callboard:
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types, clock=clock)
         register_notifications(self.node.namespace("/feed"), notifications)
+        self.host = Host(notifications=Notifications(notifications))
         choices = ChoiceService(self.database, self.access, types=settings.notification_types)
         await choices.configure(notification_settings(settings))
         upkeep = NotificationUpkeep(
@@ -145,6 +168,8 @@ class Callboard:
         self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
         self._own("recovery", recovery.start())
+        people = self.verifier.people = People(self.database)
+        self._own("people", people.run())
         self._own("notifications-due", upkeep.run_due())
         self._own("notifications-removal", upkeep.run_removal())
 
@@ -193,7 +218,7 @@ class Callboard:
 
     def _make_node(self) -> Node:
         options = EngineOptions(max_connections=self.settings.max_socket_connections)
-        node = Node(TokenAuthenticator(self.tokens), self.clock, options)
+        node = Node(TokenAuthenticator(self.verifier), self.clock, options)
         for name, role in NAMESPACES.items():
             node.add(Namespace(name, role=role))
         return node
@@ -211,7 +236,7 @@ class Callboard:
         public = [*status.endpoints(), *(self._demo.endpoints() if self._demo is not None else [])]
         api = create_api(
             endpoints,
-            self.tokens,
+            self.verifier,
             public=public,
             cors=RestCors(settings.cors_origins, credentials=settings.cors_credentials),
             version=__version__,
@@ -219,8 +244,19 @@ class Callboard:
         )
         polling = Cors(Polling(self.node.engine, policy), policy)
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
-        asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
+        asgi = _dispatch(api, polling, self._hosted(), _roots(endpoints, public))
         self.asgi = asgi if self._demo is None else for_this_machine(asgi)
+
+    def _hosted(self) -> ASGIApp | None:
+        """The host application, which finds Callboard in its scopes."""
+        host, api = self._host, self.host
+        if host is None:
+            return None
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await host({**scope, "callboard": api}, receive, send)
+
+        return app
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -75,15 +75,20 @@ class NotificationService:
         data: bytes = b"{}",
         actor: str | None,
         key: Key | None = None,
+        within: Queries | None = None,
     ) -> Created:
         """Notify people: content, copies and message commit together, and each person gets it once.
 
         `data` is the checked JSON of an object; `actor` is who did it unless `new` names somebody. With a `key` it is
         done once: the same call again gives the first answer. Raises Invalid; RateLimited if `to` is one person, who is
         over the hourly limit; Conflict for a key that another body was sent with.
+
+        `within`, somebody's transaction: it is part of that, and sent when that commits.
         """
         check_type(new.type, self._types)
         content = _content(new, data, actor)
+        if within is not None:
+            return self._count(await self._store.create_within(within, _recipients(to), content, isinstance(to, str)))
         if key is None and isinstance(to, str):
             return self._count(await self._to_one.call(ToOne(to, content)))
         if key is None:

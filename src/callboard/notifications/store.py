@@ -146,6 +146,14 @@ class NotificationStore:
         assert row is not None
         return Created(*row)
 
+    async def create_within(
+        self, queries: Queries, recipients: Recipients, content: Content, refuse_over_limit: bool
+    ) -> Created:
+        """The same in somebody's transaction: the relay is woken by its commit. Raises Invalid."""
+        row = await queries.fetchrow(CREATE_WITHIN, *recipients, *content, refuse_over_limit)
+        assert row is not None
+        return Created(*row)
+
     async def create_each(self, queries: Queries, calls: Sequence[ToOne]) -> list[Created]:
         """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
 
@@ -214,6 +222,12 @@ from callboard.create_for_followers($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $
 CREATE_ONCE = """
 select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
 from callboard.create_once($1, $2, $3, $4::text[], $5, $6, $7, $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $16, $17)
+"""
+
+# On a connection that is not ours: a codec that its owner set for jsonb must not be met.
+CREATE_WITHIN = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_within($1::text[], $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12, $13, $14)
 """
 
 # The same for calls that came at the same time: one round trip, one commit.

@@ -167,6 +167,11 @@ class Database:
             raise translate(error, lost=True) from error
 
 
+def on_connection(connection: Any) -> Queries:
+    """`Queries` on an asyncpg connection that is somebody else's, in whatever transaction it is in."""
+    return _Connection(connection)
+
+
 class _Connection:
     """`Queries` on one connection."""
 

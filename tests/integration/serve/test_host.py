@@ -12,7 +12,10 @@ Launch = Callable[..., Server]
 
 HOST = '''
 """A host application that notes its lifespan in files and says which path it got."""
+import os
 from pathlib import Path
+
+import asyncpg
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -29,6 +32,24 @@ async def app(scope, receive, send):
 async def plain(scope, receive, send):
     assert scope["type"] == "http", "this host knows of no lifespan"
     await app(scope, receive, send)
+
+async def notifying(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    notifications = scope["callboard"].notifications
+    connection = await asyncpg.connect(os.environ["DATABASE_URL"])
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        if scope["path"] == "/with-mine":
+            await notifications.notify("u1", type="a", title="in a transaction", connection=connection)
+        else:
+            await notifications.notify(["u1"], type="a", title="by itself")
+        await (transaction.rollback() if b"rollback" in scope["query_string"] else transaction.commit())
+    finally:
+        await connection.close()
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 async def broken(scope, receive, send):
     await receive()
@@ -95,6 +116,18 @@ async def test_a_host_need_not_know_of_lifespans(host_launch: Launch) -> None:
     async with server.rest() as client:
         assert (await client.get("/x")).text == "host: GET /x"
     assert server.stop() == 0
+
+
+async def test_a_host_notifies_in_a_transaction_of_its_own(host_launch: Launch) -> None:
+    server = host_launch("notifying")
+    async with server.rest("u1") as client, tab(server, "u1") as here:
+        assert (await client.get("/with-mine?rollback")).status_code == 204
+        assert (await client.get("/with-mine")).status_code == 204
+        assert (await client.get("/alone")).status_code == 204
+        await here.until_title("by itself")
+        listed = (await client.get("/api/v1/notifications")).json()["items"]
+    assert [item["title"] for item in listed] == ["by itself", "in a transaction"]
+    assert here.titles() == ["in a transaction", "by itself"]
 
 
 def test_a_host_that_fails_to_start_ends_the_start(host_launch: Launch) -> None:
