@@ -343,12 +343,12 @@ with gate as materialized (
   where r.user_id = $1 and r.notification_id = target.notification_id and target.needed
   returning r as copy, r.notification_id
 ), answer as materialized (
-  select t.notification_id, callboard.notification_payload(n, coalesce(l, n), coalesce(c.copy, t.copy)) as payload,
-         t.needed as changed
+  select t.notification_id, t.needed as changed,
+         callboard.notification_payload(n, callboard.shown_content(n, t.group_latest), coalesce(c.copy, t.copy))
+           as payload
   from target t
   left join changed c on c.notification_id = t.notification_id
   join callboard.notifications n on n.id = t.notification_id
-  left join callboard.notifications l on l.id = t.group_latest
   order by t.notification_id
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:updated', payload, '/feed')
@@ -387,10 +387,9 @@ with gate as materialized (
 ), newest as materialized (
   select * from changed order by arrived_at desc, notification_id desc limit $2
 ), told as materialized (
-  select callboard.notification_payload(n, coalesce(l, n), c.copy) as payload
+  select callboard.notification_payload(n, callboard.shown_content(n, c.group_latest), c.copy) as payload
   from newest c
   join callboard.notifications n on n.id = c.notification_id
-  left join callboard.notifications l on l.id = c.group_latest
   order by c.arrived_at, c.notification_id
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:updated', payload, '/feed') from told

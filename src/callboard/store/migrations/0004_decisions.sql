@@ -338,6 +338,25 @@ comment on function callboard.notification_payload(
   callboard.notifications, callboard.notifications, callboard.notification_recipients) is
   'Private. A notification as JSON text, the same for REST and sockets.';
 
+-- What a copy shows. A statement that waits for the lock of a copy sees the copy as it has become, but other rows as they
+-- were when it began: what was folded into the copy meanwhile is read here, with a snapshot of its own.
+create function callboard.shown_content(first callboard.notifications, latest uuid) returns callboard.notifications
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+  content callboard.notifications;
+begin
+  if latest is null then
+    return first;
+  end if;
+  select n.* into content from callboard.notifications n where n.id = latest;
+  return content;
+end
+$$;
+comment on function callboard.shown_content(callboard.notifications, uuid) is
+  'Private. The latest content of a group, or the only one.';
+
 
 -- Creating
 
@@ -514,7 +533,9 @@ begin
                             greatest(r.expires_at, content.expires_at) end,
         seen_at = null,
         revision = r.revision + 1,
-        held_until = case when content.priority = 'urgent' then least(r.held_until, moment) else r.held_until end,
+        -- One that has arrived stays so; LEAST would make a hold of nothing.
+        held_until = case when content.priority = 'urgent' and r.held_until is not null then least(r.held_until, moment)
+                          else r.held_until end,
         -- It stays so when another is folded before the group is let go.
         used = case when content.priority = 'urgent' and r.held_until is not null
                  then coalesce(r.used, '{}') || '{"urgent_joined": true}' else r.used end,
