@@ -84,14 +84,14 @@ class Session:
     def due(self, now: float) -> Due:
         """What to do at `now`. To be asked again no later than `deadline`, which a PING moves to the pong's.
 
-        The client has the whole timeout from then on, however late the caller asks (a busy or suspended machine).
+        A caller that asks late (a suspended machine) still gives the client half a timeout to answer.
         """
         if now < self.deadline:
             return Due.NOTHING
         if self._awaiting_pong:
             return Due.TIMEOUT
         self._awaiting_pong = True
-        self.deadline = now + self._timeout
+        self.deadline = max(self.deadline + self._timeout, now + self._timeout / 2)
         return Due.PING
 
     def _pong(self, now: float) -> None:
