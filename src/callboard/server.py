@@ -36,7 +36,7 @@ from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import migrate
 from callboard.telemetry import log
 from callboard.transports.asgi_types import ASGIApp
-from callboard.transports.http import HttpProtocol
+from callboard.transports.front import Front
 
 KEEP_ALIVE = 75
 BACKLOG = 2048
@@ -205,7 +205,7 @@ async def _until_done(work: asyncio.Future[None], hurried: asyncio.Future[Any], 
 def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
     return uvicorn.Config(
         callboard.asgi,
-        http=HttpProtocol,
+        http=Front,
         ws=callboard.ws_protocol,
         # A host application need not know of lifespans.
         lifespan="auto" if options.app else "off",

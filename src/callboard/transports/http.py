@@ -64,8 +64,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = False
         self._watched: tuple[int, _Owed] | None = None
         self._since = 0.0
+        self._waited_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
+
+    def owes_since(self, since: float) -> None:
+        """The client was connected at that time of the loop, before this protocol was there for it."""
+        self._waited_since = since
 
     # The transport
 
@@ -188,6 +193,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._since = self.loop.time()
         timeout = self.limits.head_timeout if self._owed is _Owed.HEAD else self.limits.body_timeout
+        if self._waited_since is not None:
+            timeout -= self._since - self._waited_since
+            self._waited_since = None
         self._timer = self.loop.call_later(timeout, self._on_deadline)
 
     def _on_deadline(self) -> None:
