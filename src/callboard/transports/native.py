@@ -32,6 +32,7 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.transports.http import feed
+from callboard.transports.link import Link
 from callboard.wire.engineio import FRAME_ROOM, PROBE_ANSWER, Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
 
@@ -99,12 +100,19 @@ class NativeSink(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        self._write = transport.underlying_transport.write
         # picows keeps both as long as the connection lives; their headers are 2 KB.
         del transport.request.headers, transport.response.headers
-        if self._opened_by is None:
-            self.connection = self._engine.open(self, self.address)
-        elif not self._opened_by.stand_by(self):
+        link: Link = transport.underlying_transport
+        opening = [link.take_answer()]
+        self._write = opening.append
+        try:
+            if self._opened_by is None:
+                self.connection = self._engine.open(self, self.address)
+                self.connection.flush()
+        finally:
+            self._write = link.transport.write
+            self._write(b"".join(opening))
+        if self._opened_by is not None and not self._opened_by.stand_by(self):
             self._end(CloseCode.POLICY_VIOLATION, "the session has a WebSocket", Reason.PROTOCOL)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -260,6 +268,10 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
                 read_buffer_init_size=READ_BUFFER,
             )
 
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            """Begin; picows gets a Link for the transport."""
+            super().connection_made(Link(transport))
+
         def data_received(self, data: bytes) -> None:
             """Take the upgrade request from uvicorn, in pieces that fit picows' buffer."""
             feed(self, _slim(data))
@@ -269,7 +281,7 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
             engine = engines.get(path if path.endswith("/") else path + "/")
             if engine is None:
                 return _refused(404, b"no WebSocket here\n", {})
-            transport = self.transport.underlying_transport
+            transport = self.transport.underlying_transport.transport
             request = _request(upgrade, query, transport)
             try:
                 if request.headers.get("sec-websocket-version") != "13":
