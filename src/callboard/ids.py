@@ -6,8 +6,8 @@ beyond its time order.
 
 from __future__ import annotations
 
+import base64
 import os
-import secrets
 import time
 from uuid import UUID
 
@@ -23,4 +23,4 @@ def uuid7(unix_ms: int | None = None) -> UUID:
 
 def session_id() -> str:
     """20 URL-safe characters, 120 random bits: an Engine.IO or Socket.IO sid nobody can guess."""
-    return secrets.token_urlsafe(15)
+    return base64.urlsafe_b64encode(os.urandom(15)).decode()

@@ -154,8 +154,9 @@ class Node:
 
     def connections_of(self, user_id: str) -> set[Connection]:
         """The connections that are in any namespace as this user."""
-        room = (f"user:{user_id}",)
-        return {member.connection for namespace in self._namespaces.values() for member in namespace.hub.select(room)}
+        room = f"user:{user_id}"
+        hubs = [namespace.hub for namespace in self._namespaces.values() if namespace.hub.has(room)]
+        return {member.connection for hub in hubs for member in hub.select((room,))}
 
     def disconnect_user(self, user_id: str, reason: Reason) -> int:
         """Close the user's connections here, those that are just connecting too; how many they were.

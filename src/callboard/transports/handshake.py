@@ -20,6 +20,10 @@ from callboard.realtime.connection import Connection
 from callboard.realtime.engine import Engine
 from callboard.wire.session import State
 
+# What every new WebSocket of the stock client asks for.
+_USUAL = "EIO=4&transport=websocket"
+_USUAL_QUERY = parse_qs(_USUAL)
+
 
 class RefusalCode(IntEnum):
     """The error codes of the Engine.IO protocol's reference implementation."""
@@ -136,10 +140,7 @@ def admit(engine: Engine, policy: Policy, request: Request, *, upgrade: bool) ->
 
 
 def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> Connection | None:
-    try:
-        query = parse_qs(request.query, keep_blank_values=True, max_num_fields=32)
-    except ValueError:
-        raise Refusal(RefusalCode.BAD_REQUEST, "the query has too many fields") from None
+    query = _USUAL_QUERY if request.query == _USUAL else _parsed(request.query)
     transport, sid = query.get("transport", [""])[0], query.get("sid", [None])[0]
     if transport not in ("polling", "websocket"):
         raise Refusal(RefusalCode.UNKNOWN_TRANSPORT, "Transport unknown")
@@ -155,6 +156,13 @@ def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> C
         raise Refusal(RefusalCode.BAD_METHOD, "Bad handshake method")
     _admit_new(engine, policy.address(request))
     return None
+
+
+def _parsed(query: str) -> Mapping[str, list[str]]:
+    try:
+        return parse_qs(query, keep_blank_values=True, max_num_fields=32)
+    except ValueError:
+        raise Refusal(RefusalCode.BAD_REQUEST, "the query has too many fields") from None
 
 
 def _find(engine: Engine, sid: str, upgrade: bool) -> Connection:

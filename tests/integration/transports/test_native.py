@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from types import SimpleNamespace
+from typing import cast
 
 import picows
 import pytest
@@ -24,7 +26,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from callboard.clock import SystemClock
 from callboard.realtime.connection import Reason
 from callboard.realtime.engine import Engine
+from callboard.transports import native
 from callboard.transports.handshake import Policy
+from callboard.transports.http import HttpProtocol
+from callboard.transports.link import Link
 from callboard.transports.native import READ_BUFFER, NativeSink, protocol_class
 from callboard.wire.engineio import Outgoing
 
@@ -67,6 +72,57 @@ async def test_cookies_of_many_kilobytes_and_firefox(server: Server) -> None:
         _, receiver = await server.open(client, cookie="c=" + "x" * 30_000, connection="keep-alive, Upgrade")
         client.say("4a")
         assert await receiver.message() == "a"
+
+
+async def test_the_answer_to_the_upgrade_and_the_first_packet_leave_in_one_write(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+
+    class Watched(Link):
+        def __init__(self, transport: asyncio.Transport) -> None:
+            def write(data: bytes) -> None:
+                writes.append(bytes(data))
+                transport.write(data)
+
+            real = SimpleNamespace(
+                write=write,
+                get_write_buffer_size=transport.get_write_buffer_size,
+                get_extra_info=transport.get_extra_info,
+                abort=transport.abort,
+                close=transport.close,
+            )
+            super().__init__(cast(asyncio.Transport, real))
+
+    monkeypatch.setattr(native, "Link", Watched)
+    async with server.client() as client:
+        await server.open(client)
+    [opening] = writes
+    head, _, frames = opening.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert frames[:1] == b"\x81"
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_an_upgrade_request_in_pieces_goes_through_http(
+    server: Server, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    made = asyncio.Event()
+    original = HttpProtocol.connection_made
+
+    def note(protocol: HttpProtocol, transport: object) -> None:
+        made.set()
+        original(protocol, transport)
+
+    monkeypatch.setattr(HttpProtocol, "connection_made", note)
+    async with server.client() as client:
+        request = upgrade_request("EIO=4&transport=websocket")
+        if pieces == 2:
+            client.writer.write(request[:40])
+            await made.wait()
+        client.writer.write(request[40 * (pieces - 1) :])
+        assert await client.answer_head() == 101
+        assert made.is_set() is (pieces == 2)
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, READ_BUFFER, 65535, 65536, 99_999])
