@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from callboard.realtime.connection import Reason
+from callboard.realtime.connection import Connection, Reason
 from callboard.wire.engineio import Outgoing
 
 
 class FakeSink:
-    """Takes everything at once. `waiting`: what it says the peer has not read."""
+    """Takes everything at once. `waiting`: what it says the peer has not read.
+
+    `full`: it pauses its connection, if it has been told which, with each write.
+    """
 
     def __init__(self, name: str = "websocket") -> None:
         self.name = name
@@ -18,6 +21,8 @@ class FakeSink:
         self.kept: list[Outgoing] = []
         self.waiting = 0
         self.failing = False
+        self.full = False
+        self.connection: Connection | None = None
 
     @property
     def writes(self) -> list[list[str]]:
@@ -36,6 +41,8 @@ class FakeSink:
         if self.failing:
             raise RuntimeError("the transport is broken")
         self.batches.append(batch)
+        if self.full and self.connection is not None:
+            self.connection.pause()
 
     def unsent(self) -> int:
         return self.waiting

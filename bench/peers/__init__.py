@@ -123,6 +123,7 @@ CALLBOARD = Peer(
         # The limits are for people; the load comes from one address and few administrators.
         "MAX_SOCKET_CONNECTIONS": "20000",
         "SOCKET_MAX_UNAUTHENTICATED_PER_ADDRESS": "100000",
+        "SOCKET_MAX_CONNECTIONS_PER_USER": "100000",
         "NOTIFICATION_RATE_LIMIT": "1000000",
     },
     versions=_callboard_versions,

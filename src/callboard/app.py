@@ -7,13 +7,15 @@ that leaves the process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from callboard import __version__, reactions, telemetry, web_files
+from callboard.auth.access import Access, DefaultAccess
 from callboard.auth.principal import Principal
 from callboard.auth.revocations import Revocations
 from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
+from callboard.bounds import Bounds
 from callboard.brokers.memory import MemoryBroker
 from callboard.clock import Clock, SystemClock
 from callboard.demo import Demo, for_this_machine
@@ -22,9 +24,11 @@ from callboard.notifications.routes import routes as notification_routes
 from callboard.notifications.service import NotificationService, UnreadCounts
 from callboard.realtime.engine import EngineOptions
 from callboard.realtime.lag import LoopLag
+from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Namespace
 from callboard.realtime.node import Node
 from callboard.realtime.recovery import Recovery
+from callboard.realtime.subscriptions import Subscriptions
 from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
@@ -40,11 +44,15 @@ from callboard.store import revocations
 from callboard.store.database import Database
 from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
+from callboard.store.sessions import SessionStore
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
+from callboard.transports.front import before
 from callboard.transports.handshake import Policy
+from callboard.transports.http import HttpLimits, limited
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
+from callboard.wire.socketio import PacketLimits
 
 # Ending, in seconds: for what is committed and not delivered yet; for all connections, of which not many come back
 # in one second as long as that goes.
@@ -53,6 +61,8 @@ MAX_DRAIN_TIME = 5.0
 DRAINED_PER_SECOND = 100
 CLOSE_TIME = 2.0
 
+# Where clients subscribe to the host's resources.
+SUBSCRIBABLE = ("/jobs", "/episodes")
 NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
 
 
@@ -70,15 +80,23 @@ class TokenAuthenticator:
 class Callboard:
     """One node: everything between an open database and the network.
 
-    `asgi` serves REST, long-polling and the page; `ws_protocol` is uvicorn's WebSocket protocol class; both are
-    there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for.
+    `asgi` serves REST, long-polling and the page; `http_protocol` and `ws_protocol` are uvicorn's protocol classes;
+    all are there after `start`. `host` is a host application, which gets the requests that Callboard has no answer for;
+    `access` are its rules.
     """
 
     asgi: ASGIApp
+    http_protocol: Any
     ws_protocol: Any
 
     def __init__(
-        self, settings: Settings, *, clock: Clock | None = None, demo: bool = False, host: ASGIApp | None = None
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        demo: bool = False,
+        host: ASGIApp | None = None,
+        access: Access | None = None,
     ) -> None:
         """Read the keys. Raises SettingsError or StartError if they cannot be used."""
         self.settings = settings
@@ -88,11 +106,16 @@ class Callboard:
         self.node = self._make_node()
         self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
+        self._access = access or DefaultAccess()
         self._tasks: list[asyncio.Task[None]] = []
         self._opened: Database | None = None
 
-    async def start(self, dsn: str) -> None:
-        """Open the pool, wire everything, start the relay. The database is migrated already. Raises StartError."""
+    async def start(self, dsn: str, database_trouble: Callable[[], str | None] = lambda: None) -> None:
+        """Open the pool, wire everything, start the relay. The database is migrated already. Raises StartError.
+
+        `database_trouble` says what is wrong with a database that still answers, if anything is.
+        """
+        self._database_trouble = database_trouble
         settings, clock = self.settings, self.clock
         self.database = self._opened = await Database.open(dsn)
         # Here, so that no request comes before it; and again by the relay, so that nothing is missed in between.
@@ -111,6 +134,7 @@ class Callboard:
         )
         log = MessageLog(self.database)
         recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
+        subscriptions = self._subscriptions()
         outbox = Outbox(self.relay.wake)
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types)
@@ -123,6 +147,15 @@ class Callboard:
         self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
         self._own("recovery", recovery.start())
+        self._own("subscriptions", subscriptions.run())
+
+    def _subscriptions(self) -> Subscriptions:
+        """Rooms that clients ask for, and that are remembered for their recovery."""
+        sessions = SessionStore(self.database, recovery_window_hours=self.settings.recovery_window_hours)
+        subscriptions = self.node.subscriptions = Subscriptions(self._access, sessions, self.relay)
+        for name in SUBSCRIBABLE:
+            subscriptions.serve(self.node.namespace(name))
+        return subscriptions
 
     def _watch(self) -> StatisticsReader:
         """What operators see of this node."""
@@ -165,11 +198,13 @@ class Callboard:
     def _trouble(self) -> str | None:
         if self.node.engine.stopping:
             return "the server is stopping"
+        if (trouble := self._database_trouble()) is not None:
+            return trouble
         return None if self.relay.ready else "the relay is not in contact with the message log"
 
     def _make_node(self) -> Node:
-        options = EngineOptions(max_connections=self.settings.max_socket_connections)
-        node = Node(TokenAuthenticator(self.tokens), self.clock, options)
+        options, limits = engine_options(self.settings), client_limits(self.settings.bounds)
+        node = Node(TokenAuthenticator(self.tokens), self.clock, options, limits)
         for name, role in NAMESPACES.items():
             node.add(Namespace(name, role=role))
         return node
@@ -191,23 +226,67 @@ class Callboard:
             public=public,
             cors=RestCors(settings.cors_origins, credentials=settings.cors_credentials),
             version=__version__,
+            max_body=settings.bounds.max_body_bytes,
             litestar_handlers=[web_files.router()] if web_files.built() else [],
         )
         polling = Cors(Polling(self.node.engine, policy), policy)
+        self.http_protocol = before(limited(http_limits(settings.bounds)))
         self.ws_protocol = protocol_class({SOCKET_PATH: self.node.engine}, policy)
         asgi = _dispatch(api, polling, self._host, _roots(endpoints, public))
         self.asgi = asgi if self._demo is None else for_this_machine(asgi)
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(report)
+        task.add_done_callback(telemetry.report)
         self._tasks.append(task)
 
 
-def report(task: asyncio.Task[None]) -> None:
-    """Log what a task ended with, if that was a defect. A done callback."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        telemetry.log.error("task.failed", task=task.get_name(), reason=repr(error), exc_info=error)
+def engine_options(settings: Settings) -> EngineOptions:
+    """The bounds of connections and their bytes."""
+    bounds = settings.bounds
+    return EngineOptions(
+        ping_interval=bounds.ping_interval_ms / 1000,
+        ping_timeout=bounds.ping_timeout_ms / 1000,
+        max_payload=bounds.max_payload,
+        max_fragments=bounds.max_fragments,
+        max_packets=bounds.max_packets_per_payload,
+        max_connections=settings.max_socket_connections,
+        max_unaccepted=bounds.max_unauthenticated_per_address,
+        max_unsent=bounds.max_unsent_bytes,
+        max_unsent_volatile=bounds.max_unsent_volatile_bytes,
+        max_held=bounds.max_held_volatile,
+        upgrade_timeout=bounds.upgrade_timeout_ms / 1000,
+    )
+
+
+def client_limits(bounds: Bounds) -> ClientLimits:
+    """The bounds of what one client asks for."""
+    return ClientLimits(
+        connect_timeout=bounds.connect_timeout_ms / 1000,
+        max_inbox=bounds.max_waiting_messages,
+        max_inbox_bytes=bounds.max_waiting_bytes,
+        max_rooms=bounds.max_rooms,
+        max_connections_per_user=bounds.max_connections_per_user,
+        messages_per_second=bounds.messages_per_second,
+        burst=bounds.messages_burst,
+        packets=PacketLimits(
+            max_attachments=bounds.max_attachments,
+            max_json_depth=bounds.max_json_depth,
+            max_name_length=bounds.max_name_length,
+        ),
+    )
+
+
+def http_limits(bounds: Bounds) -> HttpLimits:
+    """The bounds of requests."""
+    return HttpLimits(
+        head_timeout=bounds.head_timeout_ms / 1000,
+        body_timeout=bounds.body_timeout_ms / 1000,
+        send_timeout=bounds.send_timeout_ms / 1000,
+        min_rate=bounds.min_rate,
+        max_head=bounds.max_head_bytes,
+        max_pipelined=bounds.max_pipelined,
+    )
 
 
 def _roots(endpoints: list[Any], public: list[Any]) -> tuple[str, ...]:
@@ -221,7 +300,7 @@ def _dispatch(api: Any, polling: ASGIApp, host: ASGIApp | None, roots: tuple[str
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and path.startswith("/socket.io") and path.rstrip("/") == SOCKET_PATH.rstrip("/"):
+        if scope["type"] == "http" and path.rstrip("/") == SOCKET_PATH.rstrip("/"):
             await polling(scope, receive, send)
         elif host is None or (scope["type"] == "http" and (_under(path, roots) or web_files.has(path))):
             await api(scope, receive, send)

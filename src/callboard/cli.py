@@ -35,8 +35,9 @@ R = TypeVar("R")
 
 _data_dir = click.option(
     "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    callback=lambda _context, _option, value: value if value is not None and str(value) != "." else None,
+    # Text, since Path("") is Path("."): an empty value counts as unset.
+    type=click.Path(file_okay=False),
+    callback=lambda _context, _option, value: Path(value) if value else None,
     help="Where the embedded database and the key are kept (CALLBOARD_DATA_DIR).",
 )
 

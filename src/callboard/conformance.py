@@ -2,6 +2,9 @@
 
 Owns: the echo behaviour that the suites expect, on either WebSocket transport. Never: authentication, and so
 never a part of the product's server.
+
+Besides, there is a plain WebSocket at `/echo/?EIO=4&transport=websocket`, without Engine.IO but by the same transport,
+that sends every message back: what suites for RFC 6455, such as Autobahn's, run against.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from typing import Any
 import click
 import uvicorn
 
+from callboard import ids
 from callboard.auth.principal import Principal
 from callboard.clock import SystemClock
-from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.connection import Connection, Reason, Sink
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.limits import ClientLimits
 from callboard.realtime.namespace import Member, Namespace
@@ -29,6 +33,7 @@ from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
 from callboard.wire import socketio
 from callboard.wire.engineio import BinaryMessage, Outgoing
+from callboard.wire.session import Session, State
 from callboard.wire.socketio import PacketType
 
 OPTIONS = EngineOptions(
@@ -54,6 +59,26 @@ class Echo:
     def on_due(self, now: float) -> float | None:
         """No deadline."""
         return None
+
+
+class PlainConnection(Connection):
+    """A WebSocket without Engine.IO: every message comes back as it is."""
+
+    __slots__ = ()
+
+    def receive(self, message: str | bytes) -> None:
+        """Echo."""
+        if not self.closed:
+            self.send(BinaryMessage(message) if isinstance(message, bytes) else Outgoing(message.encode()))
+
+
+class PlainEngine(Engine):
+    """Opens plain connections, which have no session: no OPEN packet and no heartbeat."""
+
+    def open(self, sink: Sink, address: str, *, upgrades: tuple[str, ...] = ()) -> Connection:
+        """A connection that nobody but its sink knows."""
+        session = Session(ids.session_id(), State.WEBSOCKET, now=0.0, ping_interval=0.0, ping_timeout=0.0)
+        return PlainConnection(self, session, sink, address)
 
 
 class EchoNamespace(Namespace):
@@ -113,7 +138,11 @@ async def serve(port: int, transport: str) -> None:
     node = Node(Anyone(), clock, OPTIONS, LIMITS)
     node.add(EchoNamespace("/"))
     node.add(EchoNamespace("/custom"))
-    engines = {"/engine.io/": Engine(OPTIONS, clock, Echo), "/socket.io/": node.engine}
+    engines = {
+        "/engine.io/": Engine(OPTIONS, clock, Echo),
+        "/socket.io/": node.engine,
+        "/echo/": PlainEngine(OPTIONS, clock, Echo),
+    }
     config = uvicorn.Config(
         create_app(engines),
         host="127.0.0.1",

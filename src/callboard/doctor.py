@@ -1,7 +1,7 @@
 """`callboard doctor`: what would stop this installation, and how to mend it.
 
-Owns: the checks, each of which reports and never raises. Never: a change to anything (it starts the embedded
-database if none runs, and stops it again).
+Owns: the checks, each of which reports and never raises. Never: a change to anything: it makes neither a key nor a
+database, and says that `serve` does. (An embedded database that does not run is started, and stopped again.)
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import asyncpg
 
 from callboard import __version__, announcement, web_files
 from callboard import settings as settings_module
+from callboard.auth.keys import SECRET_FILE
 from callboard.auth.tokens import verifier
 from callboard.clock import SystemClock
 from callboard.errors import CallboardError
 from callboard.server import database
 from callboard.settings import Settings
 from callboard.store.database import Database
+from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import pending
 
 MINIMUM_POSTGRES = 140000
@@ -64,6 +66,9 @@ def _page() -> Finding:
 
 
 def _keys(settings: Settings) -> Finding:
+    given = settings.jwt_secret or settings.jwt_public_key or settings.jwt_jwks_url
+    if not given and not (settings.data_dir / SECRET_FILE).exists():
+        return Finding(name="keys", ok=True, text="none yet: 'callboard serve' makes a secret in the data directory")
     try:
         verifier(settings, clock=SystemClock())
     except CallboardError as error:
@@ -95,6 +100,9 @@ def _disk(data_dir: Path) -> Finding:
 
 
 async def _database(settings: Settings) -> list[Finding]:
+    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).made:
+        text = "none yet: 'callboard serve' makes one in the data directory; for one of your own, set DATABASE_URL"
+        return [Finding(name="database", ok=True, text=text)]
     try:
         async with database(settings) as dsn:
             return [await _server_version(dsn), await _migrations(dsn)]

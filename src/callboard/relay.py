@@ -27,6 +27,7 @@ from callboard.store.database import (
     reason_of,
 )
 from callboard.store.outbox import BATCH, HEAD, LAST, MOVE, MOVED, TAIL, LoggedMessage, logged
+from callboard.store.sessions import FORGET, FORGOTTEN
 from callboard.telemetry import RELAYED, log
 
 POLL = 1.0
@@ -236,14 +237,19 @@ class Relay:
             if len(rows) < BATCH:
                 break
         if self._clock.monotonic() >= self._next_upkeep:
-            await self._keep_partitions(connection)
+            await self._keep_up(connection)
 
-    async def _keep_partitions(self, connection: Any) -> None:
-        """Make the coming days' partitions, drop those past the recovery window. A refusal waits a minute."""
+    async def _keep_up(self, connection: Any) -> None:
+        """Make the coming days' partitions, drop those past the recovery window, and forget who was away for longer.
+
+        A refusal waits a minute, and so does what is left of many to forget.
+        """
         self._next_upkeep = self._clock.monotonic() + UPKEEP_INTERVAL
         try:
             await connection.execute("select callboard.ensure_log_partitions()")
             await connection.execute("select callboard.drop_log_partitions(make_interval(hours => $1))", self._window)
+            if await connection.execute(FORGET, self._window, FORGOTTEN) == f"DELETE {FORGOTTEN}":
+                self._next_upkeep = self._clock.monotonic() + UPKEEP_RETRY
         except asyncpg.PostgresError as error:
             if connection.is_closed():
                 raise

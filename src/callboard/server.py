@@ -3,8 +3,8 @@
 Owns: the order of start and end, the port, and the signals. Never: a route.
 
 The port is bound first, so that an occupied one costs nothing; then keys and settings are tried, the database
-follows, then the node. At the end
-connections close first and our PostgreSQL last. uvicorn's own signal handling is not used: it re-raises SIGTERM.
+follows, then the node. At the end connections close first and our PostgreSQL last. uvicorn's own signal handling is
+not used: it re-raises SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import math
 import os
 import signal
 import socket
@@ -27,18 +28,16 @@ import uvicorn
 
 from callboard import __version__
 from callboard.announcement import announced
-from callboard.app import Callboard, report
+from callboard.app import Callboard
 from callboard.clock import SystemClock
 from callboard.errors import SettingsError, StartError
 from callboard.settings import Settings
 from callboard.store.database import Database
 from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import migrate
-from callboard.telemetry import log
+from callboard.telemetry import log, report
 from callboard.transports.asgi_types import ASGIApp
-from callboard.transports.front import Front
 
-KEEP_ALIVE = 75
 BACKLOG = 2048
 # Seconds for requests under way, and for all of uvicorn with a host application's lifespan; for our PostgreSQL to stop
 # in order. With the node's own (app.py), everything ends within 30 s.
@@ -70,7 +69,7 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
             async with database(settings) as dsn:
                 await migrate(dsn)
                 try:
-                    await callboard.start(dsn)
+                    await callboard.start(dsn, lambda: _files_gone(settings))
                     stop.starting = None
                     await _run(callboard, listener, options, stop)
                 finally:
@@ -94,6 +93,12 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         yield dsn
     finally:
         await embedded.stop()
+
+
+def _files_gone(settings: Settings) -> str | None:
+    if settings.database_url is None and EmbeddedPostgres(settings.data_dir).gone:
+        return f"the embedded database's files in {settings.data_dir} are gone"
+    return None
 
 
 async def _reach(url: str) -> None:
@@ -205,7 +210,7 @@ async def _until_done(work: asyncio.Future[None], hurried: asyncio.Future[Any], 
 def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
     return uvicorn.Config(
         callboard.asgi,
-        http=Front,
+        http=callboard.http_protocol,
         ws=callboard.ws_protocol,
         # A host application need not know of lifespans.
         lifespan="auto" if options.app else "off",
@@ -213,7 +218,7 @@ def _config(callboard: Callboard, options: ServeOptions) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=math.ceil(callboard.settings.bounds.keep_alive_ms / 1000),
         timeout_graceful_shutdown=GRACE,
         backlog=BACKLOG,
     )

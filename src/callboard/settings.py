@@ -1,37 +1,29 @@
 """Settings: the only reader of the environment.
 
-Owns: every setting's name, default, meaning and check. Values come from the process environment, then from a
-`.env` file in the working directory. Never: a value read later than the start, a secret in `repr`.
+Owns: every setting's name, default and check; those that only bound what clients may cost are listed in `bounds.py`,
+and the forms of values are `setting_values.py`'s. Values come from the process environment, then from a `.env` file in
+the working directory. Never: a value read later than the start, a secret in `repr`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
 
 import platformdirs
 from dotenv import dotenv_values
 
+from callboard.bounds import Bounds, read_bounds
 from callboard.errors import SettingsError
+from callboard.setting_values import Reader, boolean, database_url, networks, notification_types, origins, words
 
 SYMMETRIC_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
 ASYMMETRIC_ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 MINIMUM_SECRET_BYTES = 32
-
-T = TypeVar("T")
-
-_ORIGIN = re.compile(r"https?://[^/\s?#@*]+\Z")
-# host, host:port or [IPv6]:port; several are separated by commas.
-_DATABASE_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?\Z")
-_TYPE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +54,8 @@ class Settings:
     log_level: str = "info"
     log_format: str = "console"
 
+    bounds: Bounds = field(default_factory=Bounds)
+
 
 def default_data_dir() -> Path:
     """`/var/lib/callboard` for root, the platform's user data directory for anybody else."""
@@ -79,7 +73,7 @@ def load(environ: Mapping[str, str] | None = None, *, data_dir: Path | None = No
     """
     if environ is None:
         environ = {**_dotenv(), **os.environ}
-    read = _Reader(environ)
+    read = Reader(environ)
     secret, public_key, jwks_url = (
         read.text("JWT_SECRET"),
         read.text("JWT_PUBLIC_KEY"),
@@ -92,24 +86,25 @@ def load(environ: Mapping[str, str] | None = None, *, data_dir: Path | None = No
         raise SettingsError("SOCKET_RECONNECTION_MAX_DELAY is smaller than SOCKET_RECONNECTION_DELAY")
     return Settings(
         data_dir=(data_dir or Path(read.text("CALLBOARD_DATA_DIR") or default_data_dir())).absolute(),
-        database_url=read.parsed("DATABASE_URL", None, _database_url),
+        database_url=read.parsed("DATABASE_URL", None, database_url),
         socket_port=read.integer("SOCKET_PORT", 3002, 0, 65535),
-        cors_origins=read.parsed("SOCKET_CORS_ORIGIN", frozenset({"http://localhost:5173"}), _origins),
-        cors_credentials=read.parsed("SOCKET_CORS_CREDENTIALS", True, _boolean),
+        cors_origins=read.parsed("SOCKET_CORS_ORIGIN", frozenset({"http://localhost:5173"}), origins),
+        cors_credentials=read.parsed("SOCKET_CORS_CREDENTIALS", True, boolean),
         max_socket_connections=read.integer("MAX_SOCKET_CONNECTIONS", 500, 1, 1_000_000),
         reconnection_delay_ms=delay,
         reconnection_max_delay_ms=max_delay,
-        trusted_proxies=read.parsed("TRUSTED_PROXIES", (), _networks),
+        trusted_proxies=read.parsed("TRUSTED_PROXIES", (), networks),
         jwt_secret=secret,
         jwt_public_key=public_key,
         jwt_jwks_url=jwks_url,
-        jwt_algorithms=_algorithms(read.parsed("JWT_ALGORITHMS", (), _words), bool(public_key or jwks_url)),
+        jwt_algorithms=_algorithms(read.parsed("JWT_ALGORITHMS", (), words), bool(public_key or jwks_url)),
         jwt_issuer=read.text("JWT_ISSUER"),
         jwt_audience=read.text("JWT_AUDIENCE"),
-        notification_types=read.parsed("NOTIFICATION_TYPES", None, _types),
+        notification_types=read.parsed("NOTIFICATION_TYPES", None, notification_types),
         recovery_window_hours=read.integer("RECOVERY_WINDOW_HOURS", 72, 1, 24 * 90),
         log_level=read.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         log_format=read.choice("LOG_FORMAT", "console", ("console", "json")),
+        bounds=read_bounds(read),
     )
 
 
@@ -118,87 +113,6 @@ def _dotenv() -> dict[str, str]:
         return {name: value for name, value in dotenv_values(".env").items() if value is not None}
     except (OSError, UnicodeDecodeError) as problem:
         raise SettingsError(f".env cannot be read: {problem}") from None
-
-
-class _Reader:
-    """Typed access to the environment; every error names the setting."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, name: str) -> str | None:
-        return self._environ.get(name, "").strip() or None
-
-    def integer(self, name: str, default: int, low: int, high: int) -> int:
-        value = self.text(name)
-        if value is None:
-            return default
-        if not re.fullmatch(r"-?[0-9]{1,12}", value) or not low <= int(value) <= high:
-            raise SettingsError(f"{name} is {value!r}: give a whole number from {low} to {high}")
-        return int(value)
-
-    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        value = (self.text(name) or default).lower()
-        if value not in allowed:
-            raise SettingsError(f"{name} is {value!r}: give one of {', '.join(allowed)}")
-        return value
-
-    def parsed(self, name: str, default: T, parse: Callable[[str], T]) -> T:
-        value = self.text(name)
-        if value is None:
-            return default
-        try:
-            return parse(value)
-        except ValueError as problem:
-            raise SettingsError(f"{name}: {problem}") from None
-
-
-def _boolean(value: str) -> bool:
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if value.lower() not in known:
-        raise ValueError(f"{value!r} is neither true nor false")
-    return known[value.lower()]
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
-def _origins(value: str) -> frozenset[str]:
-    for origin in _words(value):
-        if not _ORIGIN.match(origin):
-            raise ValueError(f"{origin!r} is not an origin such as https://app.example.com (no path, no *)")
-    # Browsers send scheme and host in lower case.
-    return frozenset(origin.lower() for origin in _words(value))
-
-
-def _networks(value: str) -> tuple[str, ...]:
-    for network in _words(value):
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError:
-            raise ValueError(f"{network!r} is neither an address nor a network such as 10.0.0.0/8") from None
-    return _words(value)
-
-
-def _types(value: str) -> frozenset[str]:
-    for name in _words(value):
-        if not _TYPE.match(name):
-            raise ValueError(f"{name!r} is not a notification type: it must match [a-z0-9][a-z0-9_.:-]{{0,63}}")
-    return frozenset(_words(value))
-
-
-def _database_url(value: str) -> str:
-    if not value.startswith(("postgresql://", "postgres://")):
-        # The value is not repeated: it may hold a password.
-        raise ValueError("it must begin with postgresql://")
-    try:
-        hosts = urlsplit(value).netloc.rpartition("@")[2].split(",")
-    except ValueError:  # its text repeats a part of the value
-        hosts = ["[]"]
-    if not all(_DATABASE_HOST.match(host) for host in hosts):
-        raise ValueError("its host and port cannot be read: in a password write / ? # [ ] @ % as %2F %3F %23 …")
-    return value
 
 
 def _check_key_source(secret: str | None, public_key: str | None, jwks_url: str | None) -> None:

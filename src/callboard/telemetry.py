@@ -6,6 +6,7 @@ Prometheus metrics. A fact is logged once, where it is known best. Never: a toke
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,7 @@ LOG_EVENTS: dict[str, str] = {
     "database.migrated": "version, name",
     "database.lost": "reason",
     "database.back": "seconds_away",
+    "sessions.failed": "reason, retry_in",
     "relay.leading": "",
     "relay.following": "",
     "relay.failed": "reason, retry_in | reason, position, name",
@@ -130,6 +132,12 @@ def totals(counter: Counter) -> dict[str, int]:
 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("callboard")
+
+
+def report(task: asyncio.Task[None]) -> None:
+    """Log what a task ended with, by its name, if that was a defect. A done callback."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task.failed", task=task.get_name(), reason=repr(error), exc_info=error)
 
 
 def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:

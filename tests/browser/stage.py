@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Request, expect
@@ -32,23 +34,27 @@ class Server:
         self._demo = demo
         self._admin = ""
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = data_dir.with_suffix(".log")
+        self._reader: threading.Thread | None = None
+        self._log = b""
 
     async def start(self) -> None:
         port = self.url.rpartition(":")[2] or "0"
         command = ["serve", "--port", port, "--data-dir", str(self.data_dir)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "callboard.cli", *command, *(["--demo"] if self._demo else [])],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not await self._is_ready(self._process):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the server did not start:\n{self._log.read_text()}")
-            await asyncio.sleep(0.05)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "callboard.cli", *command, *(["--demo"] if self._demo else [])],
+            env={**os.environ, "LOG_LEVEL": "info", "LOG_FORMAT": "json"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        started: Future[str] = Future()
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout, started))
+        self._reader.start()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                self.url = await asyncio.wrap_future(started)
+        except (TimeoutError, EOFError):
+            raise AssertionError(f"the server did not start:\n{self._log.decode(errors='replace')}") from None
 
     def kill(self) -> None:
         """As a crash would end it: SIGKILL."""
@@ -74,22 +80,15 @@ class Server:
             answer = await client.post("/api/v1/notifications", json=body, headers=headers)
             assert answer.is_success, answer.text
 
-    async def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
-        file = self.data_dir / "server.json"
-        if not file.exists():
-            return False
-        try:
-            written: dict[str, Any] = json.loads(file.read_text())
-        except ValueError:
-            return False  # Half written; it is read again.
-        if written["pid"] != process.pid:
-            return False  # The one before it, which was killed, left it.
-        self.url = str(written["url"]).rstrip("/")
-        async with httpx.AsyncClient(base_url=self.url) as client:
-            try:
-                return (await client.get("/readyz")).is_success
-            except httpx.TransportError:
-                return False
+    def _read(self, output: IO[bytes], started: Future[str]) -> None:
+        """Keep what the server says until it ends; `started` gets its address, once it is ready."""
+        with output:
+            for line in output:
+                self._log += line
+                if b'"server.started"' in line and not started.done():
+                    started.set_result(str(json.loads(line)["url"]))
+        if not started.done():
+            started.set_exception(EOFError())
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -102,6 +101,9 @@ class Server:
             process.kill()
             process.wait()
             raise AssertionError(f"the server did not end on {number.name}") from None
+        finally:
+            if self._reader is not None:
+                self._reader.join()
 
 
 class Windows:

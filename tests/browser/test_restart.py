@@ -39,6 +39,34 @@ async def test_the_page_comes_back_with_what_was_committed_while_the_server_was_
     await expect(rows(jonas)).to_have_count(3)
 
 
+async def test_what_is_asked_of_a_dead_server_is_told_and_changes_nothing(server: Server, windows: Windows) -> None:
+    for title in ("First", "Second"):
+        await server.notify("u2", title=title)
+    jonas = await live(await windows.open(server, "u2"))
+    await expect(bell(jonas, 2)).to_be_visible()
+    server.kill()
+    await expect(jonas.get_by_text("it catches up by itself")).to_be_visible()
+
+    failure = jonas.get_by_role("alert")
+    for button, words in (
+        (row(jonas, "First").get_by_role("button", name="Mark read"), "Could not mark it read."),
+        (jonas.get_by_role("button", name="Mark all read"), "Could not mark all read."),
+        (row(jonas, "First").get_by_role("button", name="Delete"), "Could not delete it."),
+    ):
+        await button.click()
+        await expect(failure).to_contain_text(f"{words} The server cannot be reached.")
+        await expect(rows(jonas)).to_have_count(2)
+        await expect(bell(jonas, 2)).to_be_visible()
+        await expect(row(jonas, "First").get_by_role("button", name="Mark read")).to_be_visible()
+
+    await server.start()
+    await live(jonas)
+    await expect(failure).to_contain_text("Could not delete it.")  # it was not, and is not tried again unasked
+    await row(jonas, "First").get_by_role("button", name="Mark read").click()
+    await expect(bell(jonas, 1)).to_be_visible()
+    await expect(failure).to_have_count(0)
+
+
 async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: Server, windows: Windows) -> None:
     await server.notify("u2", title="Before the crash")
     jonas = await live(await windows.open(server, "u2"))

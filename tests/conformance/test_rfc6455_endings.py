@@ -22,6 +22,9 @@ from tests.conformance.server import Server
 
 PROTOCOL_ERROR, INVALID_DATA, TOO_BIG = 1002, 1007, 1009
 
+# Behind ASGI the frames are the ASGI server's affair: these rules are ours where the transport is ours.
+native_only = pytest.mark.parametrize("transport", ["native"], indirect=True)
+
 # Closing, sections 5.5.1 and 7.4
 
 VALID_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999)
@@ -70,6 +73,18 @@ async def test_frames_after_a_close_are_ignored(server: Server) -> None:
     async with websocket(server.port) as wire:
         await wire.send(frame(CLOSE, close_payload(1000)), frame(TEXT, b"4too late"))
         assert (await wire.receive()).opcode == CLOSE
+        await wire.ended()
+
+
+@native_only
+@pytest.mark.parametrize(
+    ("payload", "code"), [(close_payload(1000), 1000), (close_payload(3000, b"x"), 3000), (b"", 1000)]
+)
+async def test_a_second_close_in_one_segment_is_ignored(server: Server, payload: bytes, code: int) -> None:
+    async with websocket(server.port) as wire:
+        await wire.send(frame(CLOSE, payload) + frame(CLOSE, close_payload(1001)))
+        answer = await wire.receive()
+        assert (answer.opcode, answer.payload[:2]) == (CLOSE, close_payload(code))
         await wire.ended()
 
 

@@ -28,12 +28,8 @@ class Ended(Exception):
     """The connection has ended; the client comes back."""
 
 
-class Once:
-    """Lets one attempt of a request pass.
-
-    aiohttp repeats a GET whose answer the line has swallowed, as HTTP allows; but a poll that is repeated gets what
-    comes after that answer. What that means for other clients is in docs/topics/faults.md.
-    """
+class Attempts:
+    """Counts the attempts of a request beyond the first: aiohttp repeats a GET whose answer the line has swallowed."""
 
     def __init__(self, client: FaultClient) -> None:
         self._client = client
@@ -42,9 +38,7 @@ class Once:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if self._used:
-            self._client.repeats += 1
-            raise Ended
+        self._client.repeats += self._used
         self._used = True
         return await handler(request)
 
@@ -54,8 +48,8 @@ class FaultClient:
 
     `received`: every durable message as (position, name, number or id); nothing is left out, not even what comes again.
     `recovered` says of each connect after the first whether it was a recovery; `ends` counts connections that ended,
-    `polled` messages that came by long-polling, `upgraded` changes to WebSocket, `repeats` polls that it did
-    not repeat (see Once). While `reading` is not set it reads nothing.
+    `polled` messages that came by long-polling, `upgraded` changes to WebSocket, `repeats` polls that were sent
+    again because the line had swallowed the answer. While `reading` is not set it reads nothing.
     """
 
     def __init__(
@@ -77,6 +71,7 @@ class FaultClient:
         self.upgraded = 0
         self.polled = 0
         self.repeats = 0
+        self._gets = 0
         self.ends = 0
         self.start = 0
         self.reading = asyncio.Event()
@@ -208,7 +203,8 @@ class FaultClient:
         return "6" in packets
 
     async def _get(self, path: str) -> str:
-        async with self._session.get(self.url + path, middlewares=(Once(self),)) as answer:
+        self._gets += 1
+        async with self._session.get(f"{self.url}{path}&t={self._gets}", middlewares=(Attempts(self),)) as answer:
             if answer.status != 200:
                 raise Ended
             return await answer.text()

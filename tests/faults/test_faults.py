@@ -46,3 +46,8 @@ async def test_upgrades_while_messages_flow() -> None:
 async def test_a_line_that_slices_delays_and_resets() -> None:
     facts = clean(await weather.run(resets=30, seed=SEED))
     assert facts["recovered"] == facts["returns"] != 0
+
+
+async def test_such_a_line_under_polling_alone() -> None:
+    facts = clean(await weather.run(resets=30, seed=SEED, transports=("polling",)))
+    assert facts["recovered"] == facts["returns"] != 0

@@ -8,18 +8,19 @@ Clients on every transport go through it; whatever the line does, they come back
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
-from tests.faults.client import PATIENCE
+from tests.faults.client import PATIENCE, Transport
 from tests.faults.load import Load, RestLoad
 from tests.faults.proxy import Weather, proxied
-from tests.faults.stage import Report, background, command, crowd, judge, rooms_of, running_server
+from tests.faults.stage import TRANSPORTS, Report, background, command, crowd, judge, rooms_of, running_server
 
 USERS = 5
 CLIENTS = 15
 FOUL = Weather(slice_bytes=300, delay=0.002, reset_after=60_000)
 
 
-async def run(*, resets: int, seed: int) -> Report:
+async def run(*, resets: int, seed: int, transports: Sequence[Transport] = TRANSPORTS) -> Report:
     """The scenario: until the line was reset so many times."""
     with running_server() as server:
         load = Load(server.dsn(), rooms_of(USERS), seed=seed)
@@ -28,7 +29,9 @@ async def run(*, resets: int, seed: int) -> Report:
         async with (
             proxied(server.port, weather=FOUL, seed=seed) as proxy,
             background(load, rest) as stop,
-            crowd(server, CLIENTS, users=USERS, seed=seed, url=proxy.url, snapshots=True) as clients,
+            crowd(
+                server, CLIENTS, users=USERS, seed=seed, url=proxy.url, transports=transports, snapshots=True
+            ) as clients,
         ):
             async with asyncio.timeout(PATIENCE + resets):
                 await proxy.until_resets(resets)
@@ -42,7 +45,7 @@ async def run(*, resets: int, seed: int) -> Report:
                 "lines reset": proxy.resets,
                 "returns": len(recovered),
                 "recovered": sum(recovered),
-                "polls whose answer was swallowed": sum(client.repeats for client in clients),
+                "polls that were repeated": sum(client.repeats for client in clients),
                 "upgrades": sum(client.upgraded for client in clients),
                 "transactions by SQL": load.committed,
             },

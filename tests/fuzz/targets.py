@@ -20,7 +20,7 @@ from callboard.wire import engineio, socketio
 from callboard.wire.engineio import Packet, PacketType, decode_packet, decode_payload
 from callboard.wire.frames import FrameError, MessageAssembler, Opcode
 from callboard.wire.session import Due, Session, State
-from callboard.wire.socketio import MAX_ACK_ID, MAX_ATTACHMENTS, MAX_JSON_DEPTH, MAX_NAMESPACE_LENGTH, Decoder
+from callboard.wire.socketio import MAX_ACK_ID, MAX_ATTACHMENTS, MAX_JSON_DEPTH, MAX_NAME_LENGTH, Decoder
 
 BOUND = 64
 INTERVAL, TIMEOUT = 25.0, 20.0
@@ -188,7 +188,7 @@ def _check_packet(decoded: socketio.Packet) -> None:
         socketio.PacketType.ACK,
     )
     assert decoded.namespace.startswith("/")
-    assert len(decoded.namespace) <= MAX_NAMESPACE_LENGTH
+    assert len(decoded.namespace) <= MAX_NAME_LENGTH
     assert not set(decoded.namespace) & set(',?"')
     assert decoded.id is None or 0 <= decoded.id <= MAX_ACK_ID
     _check_value(decoded.data)

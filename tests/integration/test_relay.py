@@ -5,29 +5,57 @@ failures.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import asyncpg
 import pytest
 import structlog
-from structlog.testing import capture_logs
 from tests.clock import TurnedClock
 
 from callboard.clock import SystemClock
-from callboard.relay import Relay
+from callboard.relay import UPKEEP_RETRY, Relay
 from callboard.store.database import Database
 from callboard.store.outbox import MOVE, TAIL, LoggedMessage, Outbox
+from callboard.store.sessions import FORGOTTEN
 
 PAIRS = 1000
 PATIENCE = 30.0
 
 
+class Heard(list[MutableMapping[str, Any]]):
+    """What was logged, and a way to wait for what is logged when it happens."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def __call__(self, logger: object, method: str, line: MutableMapping[str, Any]) -> NoReturn:
+        self.append(line)
+        self._changed.set()
+        raise structlog.DropEvent
+
+    def count_of(self, event: str) -> int:
+        return [line["event"] for line in self].count(event)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that begins, or is over, with a line of the log."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_logged(self, event: str) -> None:
+        await self.until(lambda: self.count_of(event) > 0)
+
+
 @pytest.fixture(autouse=True)
-def _plain_logs() -> Iterator[None]:
+def heard() -> Iterator[Heard]:
+    """The log of this test."""
+    heard = Heard()
     structlog.reset_defaults()
-    yield
+    structlog.configure(processors=[heard])
+    yield heard
     structlog.reset_defaults()
 
 
@@ -75,12 +103,6 @@ async def relaying_with(relay: Relay) -> AsyncIterator[Relay]:
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 async def publish(database: Database, name: str) -> None:
@@ -182,19 +204,16 @@ async def test_written_while_no_relay_ran_is_delivered_by_the_next(dsn: str, dat
 
 
 async def test_starts_at_the_head_and_not_at_the_beginning(dsn: str, database: Database) -> None:
-    async with relaying(dsn, Inbox()) as relay:
+    before = Inbox()
+    async with relaying(dsn, before):
         await publish(database, "old")
-        await until(lambda: _at(relay, 1))
+        await before.holds(1)
     inbox = Inbox()
     async with relaying(dsn, inbox) as relay:
         assert relay.position == await database.fetchval("select callboard.position()")
         await publish(database, "new")
         await inbox.holds(1)
     assert inbox.names == ["new"]
-
-
-async def _at(relay: Relay, seq: int) -> bool:
-    return (relay.position or "").endswith(f".{seq}")
 
 
 async def test_one_of_two_leads_and_both_deliver_everything_once(dsn: str, database: Database) -> None:
@@ -211,24 +230,26 @@ async def test_one_of_two_leads_and_both_deliver_everything_once(dsn: str, datab
     assert first_inbox.seqs == list(range(1, 21))
 
 
-async def test_leader_whose_connection_is_cut_loses_and_repeats_nothing(dsn: str, database: Database) -> None:
+async def test_leader_whose_connection_is_cut_loses_and_repeats_nothing(
+    dsn: str, database: Database, heard: Heard
+) -> None:
     inboxes = [Inbox(), Inbox()]
     async with relaying(dsn, inboxes[0]) as first, relaying(dsn, inboxes[1]) as second:
         for n in range(300):
             await publish(database, f"n{n}")
             if n % 100 == 50:
-                await until(lambda: _leads_alone(first, second))
+                await heard.until(lambda: _leads_alone(first, second))
                 assert await database.fetchval(LEADER) == 1
         for inbox in inboxes:
             await inbox.holds(300)
-        await until(lambda: _leads_alone(first, second))
+        await heard.until(lambda: _leads_alone(first, second))
     for inbox in inboxes:
         assert inbox.names == [f"n{n}" for n in range(300)]
         assert inbox.seqs == list(range(1, 301))
 
 
-async def _leads_alone(first: Relay, second: Relay) -> bool:
-    return first.ready and second.ready and first.leading != second.leading
+def _leads_alone(first: Relay, second: Relay) -> bool:
+    return first.leading != second.leading
 
 
 async def test_follower_leads_when_the_leader_ends(dsn: str, database: Database) -> None:
@@ -248,7 +269,7 @@ async def test_follower_leads_when_the_leader_ends(dsn: str, database: Database)
     assert inbox.names == ["before", "after"]
 
 
-async def test_deliver_that_raises_is_logged_and_skips_no_other(dsn: str, database: Database) -> None:
+async def test_deliver_that_raises_is_logged_and_skips_no_other(dsn: str, database: Database, heard: Heard) -> None:
     inbox = Inbox()
 
     def deliver(message: LoggedMessage) -> None:
@@ -256,32 +277,32 @@ async def test_deliver_that_raises_is_logged_and_skips_no_other(dsn: str, databa
         if message.name == "bad":
             raise ValueError("cannot be shown")
 
-    with capture_logs() as lines:
-        async with relaying(dsn, deliver) as relay:
-            async with database.transaction() as queries:
-                for name in ("good", "bad", "better"):
-                    await queries.execute("select callboard.publish('{user:u1}', $1, '{}')", name)
-            await inbox.holds(3)
-            assert relay.ready
+    async with relaying(dsn, deliver) as relay:
+        async with database.transaction() as queries:
+            for name in ("good", "bad", "better"):
+                await queries.execute("select callboard.publish('{user:u1}', $1, '{}')", name)
+        await inbox.holds(3)
+        assert relay.ready
     assert inbox.names == ["good", "bad", "better"]
-    (failure,) = [line for line in lines if line["event"] == "relay.failed"]
+    (failure,) = [line for line in heard if line["event"] == "relay.failed"]
     assert failure["name"] == "bad"
     assert failure["position"] == inbox.messages[1].position
 
 
-async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(dsn: str, database: Database) -> None:
+async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
+    dsn: str, database: Database, heard: Heard
+) -> None:
     inbox = Inbox()
     away: list[float] = []
-    with capture_logs() as lines:
-        async with relaying_with(Relay(dsn, inbox, clock=SystemClock(), on_back=away.append)) as relay:
-            assert away == []
-            await database.fetchval(LEADER)
-            await until(lambda: _logged(lines, "database.back"))
-            assert relay.ready
-            await publish(database, "n")
-            await inbox.holds(1)
-    assert [line["event"] for line in lines].count("database.lost") == 1
-    assert [line["seconds_away"] for line in lines if line["event"] == "database.back"] == away
+    async with relaying_with(Relay(dsn, inbox, clock=SystemClock(), on_back=away.append)) as relay:
+        assert away == []
+        await database.fetchval(LEADER)
+        await heard.until_logged("database.back")
+        assert relay.ready
+        await publish(database, "n")
+        await inbox.holds(1)
+    assert heard.count_of("database.lost") == 1
+    assert [line["seconds_away"] for line in heard if line["event"] == "database.back"] == away
     assert len(away) == 1
 
 
@@ -329,10 +350,6 @@ async def test_what_is_committed_while_others_are_delivered_may_be_missing_too(d
                 await asyncio.sleep(0)
 
 
-async def _logged(lines: object, event: str) -> bool:
-    return isinstance(lines, list) and any(line["event"] == event for line in lines)
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -341,27 +358,28 @@ async def _logged(lines: object, event: str) -> bool:
     ],
 )
 async def test_another_log_is_noticed_and_followed_from_its_head(
-    dsn: str, database: Database, change: str, reason: str
+    dsn: str, database: Database, change: str, reason: str, heard: Heard
 ) -> None:
     inbox = Inbox()
-    with capture_logs() as lines:
-        async with relaying(dsn, inbox):
-            await publish(database, "before")
-            await inbox.holds(1)
-            async with database.transaction() as queries:
-                await queries.execute(change)
-                await queries.execute("delete from callboard.message_log")
-                await queries.fetchval(LEADER)
-            await until(lambda: _logged(lines, "relay.repositioned"))
-            await publish(database, "after")
-            await inbox.holds(2)
+    async with relaying(dsn, inbox):
+        await publish(database, "before")
+        await inbox.holds(1)
+        async with database.transaction() as queries:
+            await queries.execute(change)
+            await queries.execute("delete from callboard.message_log")
+            await queries.fetchval(LEADER)
+        await heard.until_logged("relay.repositioned")
+        await publish(database, "after")
+        await inbox.holds(2)
     assert inbox.names == ["before", "after"]
     assert inbox.messages[1].position == await database.fetchval("select callboard.position()")
-    (line,) = [line for line in lines if line["event"] == "relay.repositioned"]
+    (line,) = [line for line in heard if line["event"] == "relay.repositioned"]
     assert line["reason"] == reason
 
 
-async def test_what_is_read_at_the_begin_and_what_is_delivered_have_no_gap(dsn: str, database: Database) -> None:
+async def test_what_is_read_at_the_begin_and_what_is_delivered_have_no_gap(
+    dsn: str, database: Database, heard: Heard
+) -> None:
     inbox, begun = Inbox(), list[str]()
 
     async def begin(connection: Any) -> None:
@@ -369,14 +387,13 @@ async def test_what_is_read_at_the_begin_and_what_is_delivered_have_no_gap(dsn: 
         # Committed after the position was taken, so it is delivered.
         await publish(database, f"during {len(begun)}")
 
-    with capture_logs() as lines:
-        async with relaying_with(Relay(dsn, inbox, clock=SystemClock(), begin=begin)):
-            await inbox.holds(1)
-            async with database.transaction() as queries:
-                await queries.execute("update callboard.log_head set epoch = 'restored'")
-                await queries.fetchval(LEADER)
-            await until(lambda: _logged(lines, "relay.repositioned"))
-            await inbox.holds(2)
+    async with relaying_with(Relay(dsn, inbox, clock=SystemClock(), begin=begin)):
+        await inbox.holds(1)
+        async with database.transaction() as queries:
+            await queries.execute("update callboard.log_head set epoch = 'restored'")
+            await queries.fetchval(LEADER)
+        await heard.until_logged("relay.repositioned")
+        await inbox.holds(2)
     assert len(begun) == 2
     assert begun[1].startswith("restored.")
     assert inbox.names == ["during 1", "during 2"]
@@ -415,14 +432,41 @@ async def test_leader_makes_coming_partitions_and_drops_those_past_the_window(ds
         assert await database.fetchval(partitions) == 4
 
 
-async def test_refused_upkeep_stops_no_message(dsn: str, database: Database) -> None:
+async def test_leader_forgets_subscriptions_of_who_was_away_for_longer_than_the_window(
+    dsn: str, database: Database
+) -> None:
+    await database.execute(
+        """
+        insert into callboard.sessions (pid, user_id, namespace, updated_at)
+        select 'p' || hours, 'u1', '/jobs', now() - make_interval(hours => hours) from unnest(array[1, 72, 74]) hours
+        """
+    )
+    async with relaying(dsn, Inbox()):
+        kept = await database.fetch("select pid from callboard.sessions order by pid")
+    assert [row["pid"] for row in kept] == ["p1", "p72"]
+
+
+async def test_many_to_forget_are_forgotten_by_and_by(dsn: str, database: Database) -> None:
+    await database.execute(
+        """
+        insert into callboard.sessions (pid, user_id, namespace, updated_at)
+        select 'p' || n, 'u1', '/jobs', now() - interval '100 hours' from generate_series(1, $1) n
+        """,
+        FORGOTTEN + 1,
+    )
+    left = "select count(*) from callboard.sessions"
+    async with relaying(dsn, Inbox()) as relay:
+        assert await database.fetchval(left) == 1
+        assert relay._next_upkeep <= SystemClock().monotonic() + UPKEEP_RETRY
+
+
+async def test_refused_upkeep_stops_no_message(dsn: str, database: Database, heard: Heard) -> None:
     await database.execute("drop function callboard.drop_log_partitions(interval)")
     inbox = Inbox()
-    with capture_logs() as lines:
-        async with relaying(dsn, inbox):
-            await publish(database, "n")
-            await inbox.holds(1)
-    assert [line["event"] for line in lines].count("relay.failed") == 1
+    async with relaying(dsn, inbox):
+        await publish(database, "n")
+        await inbox.holds(1)
+    assert heard.count_of("relay.failed") == 1
 
 
 async def test_message_of_a_day_without_partition_is_kept(database: Database) -> None:

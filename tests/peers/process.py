@@ -57,6 +57,10 @@ class Peer:
             seen.append(one)
         return seen
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def tell(self, **command: object) -> None:
         """Send a command, for a script that takes them."""
         assert self._process.stdin is not None

@@ -6,6 +6,7 @@
 //   {"do": "open", "namespace", "token"}    connect to a namespace; all share one connection
 //   {"do": "token", "namespace", "token"}   use another token from now on
 //   {"do": "connect", "namespace"}          connect again after a refusal, which the client does not do by itself
+//   {"do": "ask", "namespace", "name", "data"}   send a message and print its acknowledgement
 //   {"do": "forget", "namespace"}           forget the place of the last message, as if none had come
 
 import { createInterface } from "node:readline";
@@ -44,6 +45,9 @@ const commands = {
   },
   connect({ namespace }) {
     sockets[namespace].connect();
+  },
+  ask({ namespace, name, data }) {
+    sockets[namespace].emit(name, data, (answer) => say("answer", namespace, { answer }));
   },
   forget({ namespace }) {
     delete sockets[namespace]._lastOffset;

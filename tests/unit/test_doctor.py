@@ -37,6 +37,26 @@ async def test_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert [finding for finding in found.values() if not finding.ok] == []
 
 
+async def test_where_nothing_is_yet_it_says_so_and_makes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    found = await examine(tmp_path)
+    for name in ("keys", "database"):
+        assert found[name].ok
+        assert found[name].text.startswith("none yet: 'callboard serve' makes ")
+    assert "migrations" not in found
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_secret_that_is_kept_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "jwt-secret").write_text("short")
+    keys = (await examine(tmp_path))["keys"]
+    assert not keys.ok
+    assert "jwt-secret" in keys.text
+
+
 async def test_a_page_that_is_not_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(web_files, "built", lambda: False)
     page = (await examine(tmp_path))["page"]

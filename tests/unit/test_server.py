@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import uvicorn
 
 from callboard import server
 from callboard.errors import SettingsError, StartError
 from callboard.server import ServeOptions
 from callboard.settings import Settings
+from callboard.transports.http import HttpProtocol
 
 
 @pytest.mark.parametrize(
@@ -79,3 +84,39 @@ def test_a_host_application_is_found_in_the_working_directory(monkeypatch: pytes
             assert word in refused.value.message
     finally:
         sys.modules.pop("hosted_here", None)
+
+
+class Answering:
+    """A host application whose answer is larger than what fits between it and a client that does not read."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        self.begun.set()
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
+
+
+async def test_no_connection_outlives_the_end_though_its_client_takes_nothing() -> None:
+    host, done = Answering(), asyncio.Event()
+    config = uvicorn.Config(host, http=HttpProtocol, ws="none", lifespan="off", log_config=None)
+    config.timeout_graceful_shutdown = 1
+    node: Any = SimpleNamespace(engine=SimpleNamespace(connections={}), stop=done.wait)
+    callboard: Any = SimpleNamespace(node=node, drain=done.wait)
+    stop: Any = SimpleNamespace(again=asyncio.Event())
+    done.set()
+    with server._bind("127.0.0.1", 0) as listener, socket.socket() as client:
+        uvicorn_server = server._Uvicorn(config)
+        running = asyncio.ensure_future(uvicorn_server.serve(sockets=[listener]))
+        await uvicorn_server.up.wait()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, listener.getsockname())
+        await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await host.begun.wait()
+        await server._end(callboard, uvicorn_server, running, stop)
+        async with asyncio.timeout(5):
+            while uvicorn_server.server_state.connections:
+                await asyncio.sleep(0)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from tests.settings_page import documented
 
 from callboard import settings as settings_module
+from callboard.bounds import Bounds
 from callboard.errors import SettingsError
 from callboard.settings import Settings, load
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 SECRET = "a secret of more than thirty-two bytes"
 
 # The contract's table: what is true while nothing is set.
@@ -49,7 +51,9 @@ def test_default(name: str) -> None:
 
 
 def test_no_field_is_left_out_of_the_table_of_defaults() -> None:
-    assert {attribute for attribute, _ in DEFAULTS.values()} | {"data_dir"} == set(Settings.__dataclass_fields__)
+    assert {attribute for attribute, _ in DEFAULTS.values()} | {"data_dir", "bounds"} == set(
+        Settings.__dataclass_fields__
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,21 +187,16 @@ def test_the_default_data_directory(monkeypatch: pytest.MonkeyPatch, root: bool)
     assert found.name == "callboard"
 
 
-def documented() -> dict[str, str]:
-    """From the page of settings: each name's cell of the default."""
-    rows = [line.split("|") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    return {row[1].strip().strip("`"): row[2].strip() for row in rows}
-
-
 def test_the_documented_table_names_every_setting_that_is_read() -> None:
     read_names = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', Path(settings_module.__file__).read_text()))
-    assert set(documented()) == read_names == {*DEFAULTS, "CALLBOARD_DATA_DIR"}
+    assert read_names == {*DEFAULTS, "CALLBOARD_DATA_DIR"}
+    assert set(documented()) == read_names | {each.metadata["name"] for each in fields(Bounds)}
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_the_documented_default_is_the_one_that_holds(name: str) -> None:
     attribute, value = DEFAULTS[name]
-    cell = documented()[name]
+    cell = documented()[name][0]
     if value is None or value == ():
         assert not cell.startswith("`")
     else:

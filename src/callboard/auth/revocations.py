@@ -27,7 +27,8 @@ class Revocations:
     def refuses(self, user_id: str, issued_at: float | None) -> bool:
         """Whether a token counts no more: issued before the moment, or, of a revoked user, without saying when.
 
-        Most issuers give whole seconds: a token from the very second of the revocation was issued before it.
+        Most issuers give whole seconds, which cannot tell whether a token from the very second of the revocation was
+        issued before it: it is refused, since a thief's token that counts costs more than to sign in again.
         """
         not_before = self._not_before.get(user_id)
         return not_before is not None and (issued_at is None or issued_at < not_before)

@@ -176,8 +176,11 @@ class TokenSigner:
         *,
         ttl: timedelta,
     ) -> str:
-        """A token that this server accepts for `ttl`. Raises Invalid for claims that it would refuse."""
-        issued = int(self._clock.now().timestamp())
+        """A token that this server accepts for `ttl`. Raises Invalid for claims that it would refuse.
+
+        `iat` is to the microsecond: in whole seconds, one issued right after a revocation would seem to be from before.
+        """
+        issued = self._clock.now().timestamp()
         claims: dict[str, object] = {
             "sub": sub,
             "name": name,
@@ -186,7 +189,7 @@ class TokenSigner:
             "iss": self._settings.jwt_issuer,
             "aud": self._settings.jwt_audience,
             "iat": issued,
-            "exp": issued + int(ttl.total_seconds()),
+            "exp": int(issued) + int(ttl.total_seconds()),
         }
         claims = {claim: value for claim, value in claims.items() if value is not None}
         principal_from_claims(claims)

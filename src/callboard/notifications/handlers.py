@@ -15,6 +15,7 @@ import msgspec
 from callboard.auth.principal import Principal
 from callboard.errors import Invalid
 from callboard.notifications.service import NotificationService
+from callboard.realtime.namespace import check_fields
 
 
 class Asker(Protocol):
@@ -43,7 +44,7 @@ def register(feed: Registry, service: NotificationService) -> None:
         return {"notification": msgspec.json.decode(payload)}
 
     async def read_all(member: Asker, data: dict[str, object]) -> dict[str, object]:
-        _only(data)
+        check_fields(data)
         return {"updated": await service.mark_all_read(member.principal.id)}
 
     feed.on("notification:read", read)
@@ -51,7 +52,7 @@ def register(feed: Registry, service: NotificationService) -> None:
 
 
 def _id(data: dict[str, object]) -> UUID:
-    _only(data, "id")
+    check_fields(data, "id")
     value = data.get("id")
     if not isinstance(value, str):
         raise Invalid("id must be the id of a notification", field="id")
@@ -59,9 +60,3 @@ def _id(data: dict[str, object]) -> UUID:
         return UUID(value)
     except ValueError:
         raise Invalid("id must be a UUID", field="id") from None
-
-
-def _only(data: dict[str, object], *names: str) -> None:
-    for name in data:
-        if name not in names:
-            raise Invalid(f"{name} is not a known field", field=name)

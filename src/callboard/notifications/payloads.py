@@ -16,18 +16,10 @@ import msgspec
 from msgspec import Meta
 
 from callboard.notifications.model import Priority, Resource
-from callboard.realtime.catalogue import Message
+from callboard.realtime.catalogue import Message, Time
 
 FEED = "/feed"
 
-Time = Annotated[
-    str,
-    Meta(
-        pattern=r"^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
-        description="UTC, ISO 8601 with milliseconds",
-        examples=["2026-01-31T09:30:00.000Z"],
-    ),
-]
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="UUIDv7")]
 Position = Annotated[str, Meta(pattern=r"^[^.]+\.\d+$", description="{epoch}.{seq} of the message log")]
 

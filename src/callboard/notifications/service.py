@@ -17,7 +17,7 @@ from callboard.errors import CallboardError, NotFound
 from callboard.notifications.model import NewNotification, check_type
 from callboard.notifications.payloads import FEED
 from callboard.notifications.store import Content, Created, ListedPage, NotificationStore, PageCall, ToOne
-from callboard.realtime.broker import Envelope
+from callboard.realtime.broker import Broker, Envelope
 from callboard.store.batching import Batcher
 from callboard.store.database import Queries
 from callboard.telemetry import log
@@ -28,13 +28,6 @@ class Committed(Protocol):
 
     def committed(self) -> None:
         """A transaction with messages has committed."""
-
-
-class Publisher(Protocol):
-    """The part of the broker that sends."""
-
-    def publish(self, envelope: Envelope) -> None:
-        """Send and forget."""
 
 
 class NotificationService:
@@ -151,7 +144,7 @@ class UnreadCounts:
     def __init__(
         self,
         queries: Queries,
-        publisher: Publisher,
+        broker: Broker,
         connected: Callable[[str], bool],
         *,
         interval: float = 0.05,
@@ -159,7 +152,7 @@ class UnreadCounts:
         store: NotificationStore | None = None,
     ) -> None:
         self._queries = queries
-        self._publisher = publisher
+        self._broker = broker
         self._connected = connected
         self._interval = interval
         self._pause = pause
@@ -206,7 +199,7 @@ class UnreadCounts:
         if not users:
             return
         for user_id, payload in await self._store.unread_counts(self._queries, users):
-            self._publisher.publish(
+            self._broker.publish(
                 Envelope(
                     namespace=FEED,
                     rooms=(f"user:{user_id}",),

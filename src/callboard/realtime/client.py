@@ -6,6 +6,7 @@ the rate of its messages: they are handled one after another. Never: the transpo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Client:
         now = node.engine.clock.monotonic()
         self._node = node
         self._connection = connection
-        self._decoder = Decoder(node.options.max_payload)
+        self._decoder = Decoder(node.options.max_payload, node.limits.packets)
         self._bucket = TokenBucket(node.limits.burst, now)
         self._members: dict[str, Member] = {}
         self._connect_by: float | None = now + node.limits.connect_timeout
@@ -268,13 +269,18 @@ class Client:
         options, half = self._node.options, self._node.options.max_unsent // 2
         try:
             claim = recovery.claim(auth, await recovery.position(), name, user)
+            rooms: Collection[str] | None = ()
             if claim is not None:
                 await recovery.reach(claim)
+                rooms = await self._node.remembered(member, claim)
             if connection.closed:
                 return False
+            if rooms is None:
+                claim, rooms = None, ()
             until = recovery.now()
             backlog = member.outlet = Backlog(connection, most_bytes=half, most_held=options.max_held)
             self._enter(member)
+            member.subscribe(*rooms)
             after = recovery.start_of(claim, auth, until)
             most = min(MAX_BYTES, half) - self._replayed
             missed = await recovery.missed(name, member.rooms, after=after, until=until, most_bytes=most)
@@ -288,9 +294,11 @@ class Client:
         if claim is not None and recovered:
             pid = claim.pid
         else:
+            member.unsubscribe(*rooms)
             # Not further than the client is: what it missed since its snapshot follows, and may be lost with the line.
             start = until if missed is None or after is None else until._replace(seq=after)
-            pid = recovery.pid(start, name, user)
+            pid = recovery.pid(start, name, user, at=self._node.engine.clock.now())
+        member.pid = pid
         if auth.get("pid") is not None:
             recovery.count(recovered)
         connection.send(socketio.encode_connect(name, member.sid, pid))

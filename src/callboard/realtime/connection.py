@@ -61,6 +61,12 @@ class Sink(Protocol):
         """End the transport. Calling it twice does nothing."""
 
 
+class StandingBy(Sink, Protocol):
+    """A WebSocket's sink, which knows the connection that it writes for once it has one."""
+
+    connection: Connection | None
+
+
 class Receiver(Protocol):
     """What a connection's messages go to."""
 
@@ -199,7 +205,7 @@ class Connection:
     def receive_payload(self, body: bytes) -> None:
         """Take the body of a long-polling POST. Raises ProtocolError after ending the connection."""
         try:
-            for packet in engineio.decode_payload(body):
+            for packet in engineio.decode_payload(body, self._engine.options.max_packets):
                 if not self.closed:
                     self._take(packet)
         except ProtocolError as error:
@@ -239,11 +245,18 @@ class Connection:
             self._standing_by = None
             self.session.abandon_probe()
 
-    def begin_upgrade(self) -> None:
-        """A WebSocket has probed: a held poll ends now, so that the client can switch."""
-        self.sink.write([])
+    def probe(self, sink: StandingBy, message: str | bytes) -> None:
+        """Take a message of the WebSocket that stands by. Raises ProtocolError, which ends that WebSocket alone."""
+        if isinstance(message, bytes):
+            raise ProtocolError("not a probe")
+        if self.session.probe(message):
+            sink.connection = self  # before anything is written to it: a write may pause the connection
+            self._move_to(sink)
+        else:
+            sink.write([engineio.PROBE_ANSWER])
+            self.sink.write([])  # a held poll ends now, so that the client can switch
 
-    def finish_upgrade(self, sink: Sink) -> None:
+    def _move_to(self, sink: Sink) -> None:
         """The session is on `sink` from here; nothing is lost or reordered."""
         self._engine.settle()
         previous, self.sink, self._standing_by = self.sink, sink, None

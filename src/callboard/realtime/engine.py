@@ -17,7 +17,8 @@ from callboard.errors import Unavailable
 from callboard.realtime.connection import Connection, Reason, Receiver, Sink
 from callboard.realtime.traffic import Traffic
 from callboard.realtime.wheel import Wheel
-from callboard.wire.engineio import Handshake, Outgoing, open_packet
+from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Outgoing, open_packet
+from callboard.wire.frames import MAX_FRAGMENTS
 from callboard.wire.session import Session, State
 
 # The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
@@ -38,14 +39,18 @@ _LOGGED = frozenset(
 class EngineOptions:
     """Bounds of an engine. Times in seconds, sizes in bytes.
 
-    `max_unsent`: what may wait for a peer that does not read, before it is closed as slow. `max_unsent_volatile`: up
-    to how much of that a volatile message without a key still joins. `max_held`: keys of which the newest volatile
-    message is kept meanwhile. `max_unaccepted`: connections of one address that have not been accepted (`accept`).
+    `max_payload`: one message, or the body of one long-polling POST. `max_fragments`: frames of one message.
+    `max_packets`: in one POST. `max_unsent`: what may wait for a peer that does not read, before it is closed as slow.
+    `max_unsent_volatile`: up to how much of that a volatile message without a key still joins. `max_held`: keys of
+    which the newest volatile message is kept meanwhile. `max_unaccepted`: connections of one address that have not
+    been accepted (`accept`).
     """
 
     ping_interval: float = 25.0
     ping_timeout: float = 20.0
     max_payload: int = 1_000_000
+    max_fragments: int = MAX_FRAGMENTS
+    max_packets: int = MAX_PACKETS_PER_PAYLOAD
     max_connections: int = 500
     max_unaccepted: int = 100
     max_unsent: int = 1 << 20

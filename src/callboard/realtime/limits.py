@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callboard.wire.socketio import DEFAULT_LIMITS, PacketLimits
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClientLimits:
@@ -16,7 +18,8 @@ class ClientLimits:
     `connect_timeout`: seconds for a connection to join a namespace, at first and after it has left the last one.
     `max_inbox`, `max_inbox_bytes`: what may wait of one client's packets while an earlier one is handled; the bytes
     count the one being handled. `max_rooms`: rooms that a connection has subscribed to, in all its namespaces; those
-    that its token gives are not counted. `messages_per_second`, `burst`: of Socket.IO packets.
+    that its token gives are not counted. `messages_per_second`, `burst`: of Socket.IO packets. `packets`: what one of
+    them may hold.
     """
 
     connect_timeout: float = 10.0
@@ -26,6 +29,7 @@ class ClientLimits:
     max_connections_per_user: int = 20
     messages_per_second: float = 100.0
     burst: int = 200
+    packets: PacketLimits = DEFAULT_LIMITS
 
 
 class TokenBucket:

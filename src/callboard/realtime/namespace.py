@@ -7,7 +7,7 @@ handlers belong to the slices.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard import telemetry
@@ -49,6 +49,7 @@ class Member:
     """One connection in one namespace.
 
     `outlet` is what its messages are sent to: the connection, or what stands in for it while the client recovers.
+    `pid` is its recovery id, if it has one; `subscriptions` are the rooms that it asked for.
     `number` grows with each that joins, in the whole process.
     """
 
@@ -59,6 +60,7 @@ class Member:
         "namespace",
         "number",
         "outlet",
+        "pid",
         "principal",
         "rooms",
         "sid",
@@ -78,6 +80,7 @@ class Member:
         self.number = next(_NUMBERS)
         self.connected_at = connection.wall_clock()
         self.subscriptions: frozenset[str] = frozenset()
+        self.pid: str | None = None
 
     def emit(self, name: str, payload: bytes) -> None:
         """Send a message to this client alone. `payload` is a JSON object in UTF-8."""
@@ -98,6 +101,14 @@ class Member:
             self.rooms.discard(room)
             self.namespace.hub.leave(self, room)
 
+    def unjoined(self, rooms: Collection[str]) -> frozenset[str]:
+        """Those of the rooms that this client is not in. Raises Conflict (`too_many_rooms`) as `subscribe` does."""
+        new = frozenset(rooms) - self.rooms
+        most = self.namespace.max_rooms
+        if self.holder.subscribed + len(new) > most:
+            raise Conflict(f"a connection may subscribe to {most} rooms: leave some first", code="too_many_rooms")
+        return new
+
     def subscribe(self, *rooms: str) -> None:
         """Put this client into rooms that it asked for; all or none. In a room already: nothing.
 
@@ -105,10 +116,7 @@ class Member:
         """
         if self not in self.namespace.hub:
             return
-        new = frozenset(rooms) - self.rooms
-        most = self.namespace.max_rooms
-        if self.holder.subscribed + len(new) > most:
-            raise Conflict(f"a connection may subscribe to {most} rooms: leave some first", code="too_many_rooms")
+        new = self.unjoined(rooms)
         self.holder.subscribed += len(new)
         self.subscriptions |= new
         self.join(*new)
@@ -121,23 +129,38 @@ class Member:
         self.leave(*old)
 
     def become(self, principal: Principal) -> None:
-        """The same user with another token: the rooms that it gives replace those of the last one."""
+        """The same user with another token: the rooms that it gives replace those of the last one.
+
+        Rooms that it had asked for and that the new token does not let it into are left.
+        """
         before, after = (set(self.namespace.rooms_of(each)) for each in (self.principal, principal))
         self.principal = principal
         self.leave(*before - after - self.subscriptions)
         self.join(*after - before)
+        self.unsubscribe(*(room for room in self.subscriptions if not self.namespace.may_join(principal, room)))
 
 
 Handler = Callable[[Member, dict[str, object]], Awaitable[dict[str, object]]]
 
 
+def check_fields(data: dict[str, object], *known: str) -> None:
+    """Raises Invalid for a field of a client's message that is none of the `known`."""
+    for name in data:
+        if name not in known:
+            raise Invalid(f"{name} is not a known field", field=name)
+
+
 class Namespace:
-    """See the module. `role` is required of a principal to connect, if given. The node sets `max_rooms`."""
+    """See the module. `role` is required of a principal to connect, if given. The node sets `max_rooms`.
+
+    `rules`: by the kind of a room, which is what stands before its first colon, who may subscribe to it.
+    """
 
     def __init__(self, name: str, *, role: str | None = None) -> None:
         self.name = name
         self.max_rooms = ClientLimits.max_rooms
         self.hub: Hub[Member] = Hub()
+        self.rules: dict[str, Callable[[Principal, str], bool]] = {}
         self._role = role
         self._handlers: dict[str, Handler] = {}
         self._on_connect: list[Callable[[Member], None]] = []
@@ -164,6 +187,12 @@ class Namespace:
             *(f"role:{role}" for role in principal.roles),
             *(f"team:{team}" for team in principal.teams),
         ]
+
+    def may_join(self, principal: Principal, room: str) -> bool:
+        """Whether a principal may subscribe to a room: not without a rule for its kind."""
+        kind, _, name = room.partition(":")
+        rule = self.rules.get(kind)
+        return rule is not None and rule(principal, name)
 
     def connected(self, member: Member, auth: dict[str, Any]) -> None:
         """A client has joined; `auth` is the payload of its CONNECT."""

@@ -9,24 +9,26 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
-from callboard.clock import Clock
-from callboard.errors import Forbidden, Invalid
+from callboard.clock import Clock, utc_text
+from callboard.errors import Forbidden
 from callboard.realtime.broker import Envelope
 from callboard.realtime.client import Client
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
 from callboard.realtime.limits import ClientLimits
-from callboard.realtime.namespace import Member, Namespace
-from callboard.realtime.recovery import Recovery
+from callboard.realtime.namespace import Member, Namespace, check_fields
+from callboard.realtime.payloads import RENEW, RenewToken, TokenRenewed
+from callboard.realtime.recovery import Claim, Recovery
+from callboard.realtime.subscriptions import Subscriptions
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 
-RENEW = "token"
 # Seconds between two turns in which a stopping node ends connections.
 DRAIN_STEP = 0.02
 
@@ -51,6 +53,7 @@ class Node:
     """See the module. `id` is new with each process.
 
     `recovery`: set it before the first connection to have clients get a pid and recover; without it they do not.
+    `subscriptions`: likewise, to have them recover the rooms that they had subscribed to.
     Every namespace takes the message `token`, by which a client renews its token in place.
     """
 
@@ -66,6 +69,7 @@ class Node:
         self.limits = limits or ClientLimits()
         self.engine = Engine(self.options, clock, self._receive)
         self.recovery: Recovery | None = None
+        self.subscriptions: Subscriptions | None = None
         self._authenticator = authenticator
         self._namespaces: dict[str, Namespace] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -176,6 +180,10 @@ class Node:
         """See Authenticator."""
         return await self._authenticator.authenticate(auth)
 
+    async def remembered(self, member: Member, claim: Claim) -> Collection[str] | None:
+        """See Subscriptions."""
+        return () if self.subscriptions is None else await self.subscriptions.remembered(member, claim)
+
     def on_left(self, callback: Callable[[Member], None]) -> None:
         """Call `callback` after a member has left its namespace, for whatever reason."""
         self._on_left.append(callback)
@@ -192,9 +200,10 @@ class Node:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a client's work; the node owns the task."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, name="client")
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(telemetry.report)
 
     async def drain(self, window: float) -> None:
         """Take no new sessions, and end all within `window` seconds, at even distances and in no order.
@@ -223,22 +232,11 @@ class Node:
         return Client(self, connection)
 
     async def _renew(self, member: Member, data: dict[str, object]) -> dict[str, object]:
-        """The message `token {token}`: keeps a connection beyond the end of its present token."""
-        for name in data:
-            if name != "token":
-                raise Invalid(f"{name} is not a known field", field=name)
+        """Handle RENEW."""
+        check_fields(data, *RenewToken.__struct_fields__)
         principal = await self.authenticate(data)
         if principal.id != member.principal.id:
             raise Forbidden("the token is another user's")
         member.holder.renew(principal)
         ends = principal.expires_at
-        return {"expires_at": None if ends is None else _instant(ends)}
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return msgspec.structs.asdict(TokenRenewed(expires_at=None if ends is None else utc_text(ends)))

@@ -21,6 +21,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from callboard import telemetry
@@ -41,7 +42,8 @@ _MESSAGE_COST = 600
 _COPIES = 3
 _ROOM_COST = 220
 _MAC_BYTES = 16
-_PID_BYTES = 8 + 8 + _MAC_BYTES
+_PID_BYTES = 8 + 8 + 10 + _MAC_BYTES  # a multiple of three: one text for each pid, which is a key of the database
+_PID_TEXT = _PID_BYTES * 4 // 3
 _MAX_SEQ = 2**63 - 1
 
 
@@ -86,10 +88,18 @@ class Head(Protocol):
 
 
 class Claim(NamedTuple):
-    """What a returning client may recover: its pid, and the position after which it has nothing."""
+    """What a returning client may recover: its pid and when it was issued, the position after which it has nothing."""
 
     pid: str
     after: Position
+    issued: int
+
+
+class Issue(NamedTuple):
+    """What a pid carries: the position and the time, in seconds since 1970, at which it was given."""
+
+    seq: int
+    at: int
 
 
 def parse_position(text: object) -> Position | None:
@@ -111,23 +121,23 @@ class Pids:
     def __init__(self, key: bytes) -> None:
         self._key = hashlib.blake2b(key).digest()
 
-    def make(self, position: Position, namespace: str, user_id: str) -> str:
-        """A new pid for a client whose messages come live from `position` on."""
-        body = position.seq.to_bytes(8, "big") + os.urandom(8)
+    def make(self, position: Position, namespace: str, user_id: str, *, at: int) -> str:
+        """A new pid for a client whose messages come live from `position` on. `at`: now."""
+        body = position.seq.to_bytes(8, "big") + at.to_bytes(8, "big") + os.urandom(10)
         return base64.urlsafe_b64encode(body + self._mac(body, position.epoch, namespace, user_id)).decode()
 
-    def check(self, pid: object, epoch: str, namespace: str, user_id: str) -> int | None:
-        """The number that the pid carries, or None if it is not this user's, namespace's and log's."""
-        if not isinstance(pid, str) or len(pid) > 100 or not pid.isascii():
+    def check(self, pid: object, epoch: str, namespace: str, user_id: str) -> Issue | None:
+        """What the pid carries, or None if it is not this user's, namespace's and log's."""
+        if not isinstance(pid, str) or len(pid) != _PID_TEXT or not pid.isascii():
             return None
         try:
             raw = base64.b64decode(pid, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if len(raw) != _PID_BYTES or not hmac.compare_digest(mac, self._mac(body, epoch, namespace, user_id)):
+        if not hmac.compare_digest(mac, self._mac(body, epoch, namespace, user_id)):
             return None
-        return int.from_bytes(body[:8], "big")
+        return Issue(int.from_bytes(body[:8], "big"), int.from_bytes(body[8:16], "big"))
 
     def _mac(self, body: bytes, epoch: str, namespace: str, user_id: str) -> bytes:
         # Lengths keep ("a", "bc") and ("ab", "c") apart.
@@ -322,19 +332,18 @@ class Recovery:
         if self._waiting:
             self._wake(position.seq)
 
-    def pid(self, position: Position, namespace: str, user_id: str) -> str:
+    def pid(self, position: Position, namespace: str, user_id: str, *, at: datetime) -> str:
         """A new pid."""
-        return self._pids.make(position, namespace, user_id)
+        return self._pids.make(position, namespace, user_id, at=int(at.timestamp()))
 
     def claim(self, auth: dict[str, Any], position: Position, namespace: str, user_id: str) -> Claim | None:
         """What a CONNECT's payload asks to recover; None if it asks for nothing, or for what is not this user's."""
-        after = self._pids.check(auth.get("pid"), position.epoch, namespace, user_id)
-        if after is None:
+        issue = self._pids.check(auth.get("pid"), position.epoch, namespace, user_id)
+        if issue is None:
             return None
         offset = parse_position(auth.get("offset"))
-        if offset is not None and offset.epoch == position.epoch:
-            after = max(after, offset.seq)
-        return Claim(auth["pid"], Position(position.epoch, after))
+        after = issue.seq if offset is None or offset.epoch != position.epoch else max(issue.seq, offset.seq)
+        return Claim(auth["pid"], Position(position.epoch, after), issue.at)
 
     def start_of(self, claim: Claim | None, auth: dict[str, Any], until: Position) -> int | None:
         """The number after which a client wants messages: its claim's, or its snapshot's `position`.

@@ -17,6 +17,7 @@ from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from callboard.errors import CallboardError, NotFound
+from callboard.rest.body import MAX_BODY_BYTES
 from callboard.rest.cors import Cors
 from callboard.rest.docs import DOCS_HEADERS, DOCS_PAGE
 from callboard.rest.endpoint import Call, Endpoint, Path, Verifier, not_allowed
@@ -33,13 +34,14 @@ def create_api(
     public: Sequence[Endpoint] = (),
     cors: Cors | None = None,
     version: str = "0",
+    max_body: int = MAX_BODY_BYTES,
     litestar_handlers: Sequence[ControllerRouterHandler] = (),
 ) -> Litestar:
     """The ASGI application that serves `endpoints` below /api/v1, each behind a bearer token.
 
     `public` endpoints have their paths from the root and need no token (/healthz). `litestar_handlers` are
-    mounted as they are (static files, a host application's routers). Raises ValueError if a path and method
-    come twice.
+    mounted as they are (static files, a host application's routers). A body may have `max_body` bytes. Raises
+    ValueError if a path and method come twice.
     """
     description = document(endpoints, public, prefix=PREFIX, version=version)
     own = [
@@ -48,8 +50,8 @@ def create_api(
     ]
     return Litestar(
         [
-            *_mount(endpoints, PREFIX, verifier, cors),
-            *_mount([*public, *own], "", None, cors),
+            *_mount(endpoints, PREFIX, verifier, cors, max_body),
+            *_mount([*public, *own], "", None, cors, max_body),
             *litestar_handlers,
         ],
         openapi_config=None,
@@ -59,7 +61,7 @@ def create_api(
 
 
 def _mount(
-    endpoints: Sequence[Endpoint], prefix: str, verifier: Verifier | None, cors: Cors | None
+    endpoints: Sequence[Endpoint], prefix: str, verifier: Verifier | None, cors: Cors | None, max_body: int
 ) -> list[ASGIRouteHandler | HTTPRouteHandler]:
     by_path = sorted(endpoints, key=lambda endpoint: endpoint.path)
     handlers = []
@@ -68,7 +70,7 @@ def _mount(
         if len({operation.method for operation in operations}) != len(operations):
             raise ValueError(f"{path} has a method twice")
         kind = ":path}" if operations[0].tail else ":str}"
-        handlers.append(_route(prefix + path.replace("}", kind), Path(operations, verifier, cors)))
+        handlers.append(_route(prefix + path.replace("}", kind), Path(operations, verifier, cors, max_body)))
     return handlers
 
 

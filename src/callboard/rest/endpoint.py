@@ -19,7 +19,7 @@ from litestar.types import HTTPScope, Method, Receive, Send
 from callboard.auth.principal import Principal
 from callboard.auth.tokens import bearer_token
 from callboard.errors import CallboardError, Forbidden, Invalid, Malformed, NotFound
-from callboard.rest.body import decode, invalid, read_body
+from callboard.rest.body import MAX_BODY_BYTES, decode, invalid, read_body
 from callboard.rest.cors import Cors
 from callboard.rest.problem import Headers, answer_to, content_headers
 
@@ -94,9 +94,15 @@ def require_admin(principal: Principal) -> None:
 class Path:
     """An ASGI application: all endpoints of one path. `verifier` is None for public ones."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], verifier: Verifier | None, cors: Cors | None) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        verifier: Verifier | None,
+        cors: Cors | None,
+        max_body: int = MAX_BODY_BYTES,
+    ) -> None:
         self._operations: dict[str, _Operation] = {
-            endpoint.method: _Operation(endpoint, verifier) for endpoint in endpoints
+            endpoint.method: _Operation(endpoint, verifier, max_body) for endpoint in endpoints
         }
         head: list[Method] = ["HEAD"] if "GET" in self._operations else []
         self.methods: list[Method] = [*(endpoint.method for endpoint in endpoints), *head, "OPTIONS"]
@@ -140,8 +146,9 @@ class Path:
 class _Operation:
     """An endpoint with what is prepared once for it."""
 
-    def __init__(self, endpoint: Endpoint, verifier: Verifier | None) -> None:
+    def __init__(self, endpoint: Endpoint, verifier: Verifier | None, max_body: int) -> None:
         self._endpoint = endpoint
+        self._max_body = max_body
         self._handler = endpoint.handler
         self._verifier = verifier
         self._media_type = endpoint.media_type.encode()
@@ -166,7 +173,7 @@ class _Operation:
         call.query = _query(scope["query_string"], self._query) if self._query is not None else None
         call.body = None
         if self._decoder is not None:
-            call.body = decode(await read_body(receive, length), self._decoder)
+            call.body = decode(await read_body(receive, length, self._max_body), self._decoder)
         body = await self._handler(call)
         if self._endpoint.status == 204:
             return 204, list(self._headers), b""

@@ -22,7 +22,7 @@ _REASONS = {
     401: "No valid token",
     403: "The role admin is missing",
     404: "No such thing, or another's",
-    413: "The body is larger than 1 MiB",
+    413: "The body is larger than HTTP_MAX_BODY_BYTES",
     422: "A value is not allowed; `field` names it",
     503: "The database is away; come again after Retry-After seconds",
 }

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from callboard.errors import Invalid
-from callboard.realtime.namespace import Member, Namespace
+from callboard.realtime.namespace import Member, Namespace, check_fields
 from callboard.sockets.statistics import StatisticsReader
 
 
@@ -16,8 +15,7 @@ def register(admin: Namespace, statistics: StatisticsReader) -> None:
     """Let clients of `admin` send the slice's messages."""
 
     async def stats(member: Member, data: dict[str, object]) -> dict[str, object]:
-        for name in data:
-            raise Invalid(f"{name} is not a known field", field=name)
+        check_fields(data)
         return {"stats": msgspec.to_builtins(statistics.read())}
 
     admin.on("stats", stats)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from callboard.errors import Invalid
+from callboard.wire.socketio import RESERVED_EVENTS
 
 MAX_DATA_BYTES = 64 * 1024
 MAX_USER_ID = 255
@@ -23,9 +24,6 @@ SLOW_BURST = 10
 REFUSAL_BURST = 100
 WINDOW = 60.0
 QUIET = 600.0
-
-# The stock clients keep these for themselves and refuse or mistake them.
-RESERVED_NAMES = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -45,7 +43,7 @@ class Direct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def check_event(name: str) -> None:
     """Raises Invalid for a name that Socket.IO reserves."""
-    if name in RESERVED_NAMES:
+    if name in RESERVED_EVENTS:
         raise Invalid(f"event must not be {name}: Socket.IO reserves it", field="event")
 
 

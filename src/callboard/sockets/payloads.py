@@ -13,18 +13,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from callboard.realtime.catalogue import Message
+from callboard.realtime.catalogue import Message, Time
 
 ADMIN = "/admin"
 
-Time = Annotated[
-    str,
-    Meta(
-        pattern=r"^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
-        description="UTC, ISO 8601 with milliseconds",
-        examples=["2026-01-31T09:30:00.000Z"],
-    ),
-]
 Count = Annotated[int, Meta(ge=0)]
 NodeId = Annotated[str, Meta(description="Which process says this; new with each start")]
 Transport = Annotated[str, Meta(description="polling or websocket")]

@@ -12,18 +12,11 @@ from typing import NamedTuple, Protocol
 
 from callboard.auth.principal import Principal
 from callboard.errors import Invalid, NotFound
-from callboard.realtime.broker import Envelope
+from callboard.realtime.broker import Broker, Envelope
 from callboard.realtime.namespace import Member
 from callboard.realtime.node import Node
 from callboard.sockets.model import check_event, check_room, check_user_id
 from callboard.telemetry import log
-
-
-class Publisher(Protocol):
-    """The part of the broker that sends."""
-
-    def publish(self, envelope: Envelope) -> None:
-        """Send and forget."""
 
 
 class AdminLog(Protocol):
@@ -44,9 +37,9 @@ class Members(NamedTuple):
 class SocketService:
     """`admin_log` is None while there is no activity log; the line in the log is written anyway."""
 
-    def __init__(self, node: Node, publisher: Publisher, *, admin_log: AdminLog | None = None) -> None:
+    def __init__(self, node: Node, broker: Broker, *, admin_log: AdminLog | None = None) -> None:
         self._node = node
-        self._publisher = publisher
+        self._broker = broker
         self._admin_log = admin_log
 
     @property
@@ -61,21 +54,21 @@ class SocketService:
         """
         envelope = self._envelope(namespace, (), event, data)
         await self._record(actor, "socket.broadcast", f"{namespace} {event}")
-        self._publisher.publish(envelope)
+        self._broker.publish(envelope)
 
     async def notify_user(self, actor: Principal, user_id: str, *, namespace: str, event: str, data: bytes) -> None:
         """The same to all connections of one user. Nobody there is no error. Raises Invalid."""
         check_user_id(user_id)
         envelope = self._envelope(namespace, (f"user:{user_id}",), event, data)
         await self._record(actor, "socket.notify-user", f"{namespace} {event} user:{user_id}")
-        self._publisher.publish(envelope)
+        self._broker.publish(envelope)
 
     async def notify_room(self, actor: Principal, room: str, *, namespace: str, event: str, data: bytes) -> None:
         """The same to everyone in a room. An empty room is no error. Raises Invalid."""
         check_room(room)
         envelope = self._envelope(namespace, (room,), event, data)
         await self._record(actor, "socket.notify-room", f"{namespace} {event} {room}")
-        self._publisher.publish(envelope)
+        self._broker.publish(envelope)
 
     async def disconnect(self, actor: Principal, sid: str) -> Member:
         """End the connection to which a Socket.IO sid belongs: DISCONNECT in each namespace, then the transport.

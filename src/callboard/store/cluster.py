@@ -11,10 +11,12 @@ need be open to its user. Where there is no /proc the plain path is used.
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -54,6 +56,8 @@ FIXED_SETTINGS = {
     "unix_socket_permissions": "0700",
     "port": "5432",
 }
+# How PostgreSQL's programs begin what went wrong, after a time or their name.
+_SEVERITY = re.compile(r"(?:PANIC|FATAL|ERROR|error): +(.+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +132,7 @@ def make_cluster(cluster: Path, user: ServerUser, pginstall: Path) -> None:
             command += ["--set", f"{name}={value}"]
         result = run_as(user, command, descriptors)
     if result.returncode != 0:
-        raise StartError(f"initdb failed in {unfinished}: {(result.stderr or result.stdout).strip()[-2000:]}")
+        raise StartError(f"initdb failed in {unfinished}: {_cause(result.stderr or result.stdout)}")
     _write(unfinished / "pg_hba.conf", "local all all peer map=callboard\n", user)
     names = dict.fromkeys((user.name, _name_of(os.geteuid()), "root"))
     lines = [f'callboard "{name}" {role}\n' for name in names for role in (ROLE, SUPERUSER)]
@@ -219,6 +223,14 @@ def identity(user: ServerUser) -> dict[str, Any]:
 def environment() -> dict[str, str]:
     """What PostgreSQL gets of our environment: nothing that could point it elsewhere, no secret."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _cause(said: str) -> str:
+    """The line of what `initdb` said that names the cause: what follows only says that it gave up and cleaned up."""
+    lines = said.strip().splitlines() or ["it says nothing"]
+    named = (match[1] for line in lines if (match := _SEVERITY.search(line)))
+    cause = next(named, lines[0])[:500]
+    return f"{cause}: make room there, or choose another --data-dir" if os.strerror(errno.ENOSPC) in cause else cause
 
 
 def _runs(package: Path, user: ServerUser) -> bool:

@@ -42,7 +42,7 @@ LOG_LIMIT = 10 * 1024 * 1024
 _PREDECESSOR = "is still in use"
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
-# Servers that we started and left to another process: kept, so that they are reaped when they end.
+# Servers that we started and left to another process: kept, so that the next start reaps those that ended meanwhile.
 _left_running: list[subprocess.Popen[bytes]] = []
 
 
@@ -81,6 +81,7 @@ class EmbeddedPostgres:
         not.
         """
         started = self._clock.monotonic()
+        _left_running[:] = [process for process in _left_running if process.poll() is None]
         try:
             self._make_data_dir()
             async with self._deciding():
@@ -116,6 +117,16 @@ class EmbeddedPostgres:
     def dsn(self, database: str = DATABASE, *, role: str = files.ROLE) -> str:
         """The DSN of a database of this server, valid from `start` to `stop` in this process's machine."""
         return f"postgresql://{role}@/{database}?host={self._socket_directory()}&port=5432"
+
+    @property
+    def made(self) -> bool:
+        """Whether the cluster is there; if not, `start` makes it."""
+        return self._cluster.exists()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the files of a running server are gone. It goes on for up to a minute: it looks that often."""
+        return not (self._cluster / "postmaster.pid").exists()
 
     # Starting
 

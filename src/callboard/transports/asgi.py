@@ -16,7 +16,7 @@ from callboard.realtime.traffic import Traffic
 from callboard.transports import cors
 from callboard.transports.asgi_types import Message, Receive, Scope, Send
 from callboard.transports.handshake import Policy, Refusal, Request, admit
-from callboard.wire.engineio import PROBE_ANSWER, Outgoing
+from callboard.wire.engineio import Outgoing
 from callboard.wire.frames import CloseCode
 
 
@@ -141,29 +141,16 @@ class AsgiWebSocket:
             elif sink.connection is not None:
                 sink.connection.receive(data)
             elif probed is not None:
-                _probe(sink, probed, data)
+                try:
+                    probed.probe(sink, data)
+                except ProtocolError:
+                    sink.close(Reason.PROTOCOL)
 
     def _refuse_size(self, sink: AsgiSink) -> None:
         """The ASGI server's own bound may be wider. Characters are counted: a text may be up to thrice as long."""
         if sink.connection is not None:
             sink.connection.refuse(ProtocolError(f"the message is over {self._engine.options.max_payload} bytes"))
         sink.close(Reason.PROTOCOL)
-
-
-def _probe(sink: AsgiSink, connection: Connection, data: str | bytes) -> None:
-    try:
-        if isinstance(data, bytes):
-            raise ProtocolError("not a probe")
-        complete = connection.session.probe(data)
-    except ProtocolError:
-        sink.close(Reason.PROTOCOL)
-        return
-    if complete:
-        sink.connection = connection
-        connection.finish_upgrade(sink)
-    else:
-        sink.write([PROBE_ANSWER])
-        connection.begin_upgrade()
 
 
 def _data(message: Message) -> str | bytes:
@@ -194,7 +181,7 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 async def _send_one(send: Send, outgoing: Outgoing) -> None:
-    if outgoing.text:
+    if outgoing.text or not outgoing.attachments:
         await send({"type": "websocket.send", "text": outgoing.text.decode()})
     for data in outgoing.attachments:
         await send({"type": "websocket.send", "bytes": data})

@@ -1,4 +1,4 @@
-"""Cross-origin requests (CORS), for long-polling and REST alike.
+"""Cross-origin requests (CORS) of long-polling; those of the REST API are `rest/cors.py`'s.
 
 Owns: preflight answers and the headers that let a listed origin read an answer. Never: a decision to serve; an
 origin that is not listed simply gets no headers.
@@ -13,8 +13,8 @@ from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.handshake import Policy
 
 _PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, POST, DELETE, OPTIONS"),
-    (b"access-control-allow-headers", b"authorization, content-type, idempotency-key"),
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-max-age", b"600"),
     (b"content-length", b"0"),
 ]

@@ -67,7 +67,7 @@ def plain_upgrade(data: bytes) -> Upgrade | None:
 
 
 class Front(asyncio.Protocol):
-    """Give it to uvicorn as `http`. It is gone once the first bytes have come."""
+    """Give it, or what `before` makes of it, to uvicorn as `http`. It is gone once the first bytes have come."""
 
     __slots__ = ("_loop", "_made", "_parts", "_since", "_timer", "transport")
 
@@ -123,3 +123,8 @@ class Front(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def before(http: type[HttpProtocol]) -> type[Front]:
+    """The class to give to uvicorn, with an HTTP protocol of one's own behind it."""
+    return type("Front", (Front,), {"http": http})

@@ -33,7 +33,7 @@ from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.transports.http import feed
 from callboard.transports.link import Link
-from callboard.wire.engineio import FRAME_ROOM, PROBE_ANSWER, Outgoing
+from callboard.wire.engineio import FRAME_ROOM, Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
 
 READ_BUFFER = 2048
@@ -48,10 +48,10 @@ _CLOSE_CODES = {
     Reason.CLIENT: CloseCode.NORMAL,
     Reason.PROTOCOL: CloseCode.PROTOCOL_ERROR,
     Reason.STOPPING: CloseCode.GOING_AWAY,
-    Reason.SLOW: CloseCode.TRY_AGAIN_LATER,
     Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
     Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }
+_SECOND_CLOSE = "CLOSE for the second time"
 _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 
 
@@ -163,7 +163,8 @@ class NativeSink(WSListener):
         self._engine.traffic.bytes_in += len(data)
         assembler = self._assembler
         if assembler is None:
-            assembler = MessageAssembler(self._engine.options.max_payload)
+            options = self._engine.options
+            assembler = MessageAssembler(options.max_payload, options.max_fragments)
         message = assembler.feed(opcode, fin, data)
         # Kept only while a fragmented message is under way: most connections never have one.
         self._assembler = assembler if assembler.in_message else None
@@ -174,22 +175,10 @@ class NativeSink(WSListener):
         if self.connection is not None:
             self.connection.receive(message)
         elif self._opened_by is not None:
-            self._on_probe(self._opened_by, message)
-
-    def _on_probe(self, connection: Connection, message: str | bytes) -> None:
-        try:
-            if isinstance(message, bytes):
-                raise ProtocolError("not a probe")
-            complete = connection.session.probe(message)
-        except ProtocolError as error:
-            self._end(CloseCode.PROTOCOL_ERROR, error.message, Reason.PROTOCOL)
-            return
-        if complete:
-            self.connection, self._opened_by = connection, None
-            connection.finish_upgrade(self)
-        else:
-            self.write([PROBE_ANSWER])
-            connection.begin_upgrade()
+            try:
+                self._opened_by.probe(self, message)
+            except ProtocolError as error:
+                self._end(CloseCode.PROTOCOL_ERROR, error.message, Reason.PROTOCOL)
 
     def _on_close_frame(self, frame: WSFrame) -> None:
         code = int(frame.get_close_code())
@@ -218,7 +207,18 @@ class NativeSink(WSListener):
 
 
 class _Quiet:
-    """picows' logger. It lets through what only picows knows: broken frames, and defects of ours that it caught."""
+    """picows' logger of one connection. It lets through what only picows knows: broken frames, and defects of ours that
+    it caught.
+
+    picows reads one frame ahead, and refuses a second close frame before it has given us the first. It tells its logger
+    so before it answers, which is the moment to answer the first one: what stands behind a close frame counts for
+    nothing (RFC 6455, section 5.5.1).
+    """
+
+    __slots__ = ("transport",)
+
+    def __init__(self) -> None:
+        self.transport: WSTransport | None = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is logging's
         return False
@@ -232,6 +232,10 @@ class _Quiet:
         if not text.startswith("WS parser"):
             self.exception(text, *args)
             return
+        if self.transport is not None and _SECOND_CLOSE in str(args):
+            code = int(self.transport.close_handshake.recv.code)
+            self.transport.send_close(CloseCode.NORMAL if code in _NOT_ON_THE_WIRE else code)
+            return
         telemetry.log.info("socket.refused", code=ProtocolError.code, address=None, reason=text % args)
         telemetry.REFUSED.labels(ProtocolError.code).inc()
 
@@ -239,23 +243,21 @@ class _Quiet:
         telemetry.log.exception("task.failed", task="websocket", reason=text % args)
 
 
-_QUIET = _Quiet()
-
-
 def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProtocol]:
     """The class to give to uvicorn as `ws`. `engines`: by path, each ending in a slash ("/socket.io/")."""
 
     class NativeProtocol(WSProtocol):
-        __slots__ = ()
+        __slots__ = ("_quiet",)
 
         def __init__(self, *, config: Any, server_state: Any, app_state: Any) -> None:
+            self._quiet = _Quiet()
             limit = max(engine.options.max_payload for engine in engines.values())
             super().__init__(
                 host_port=None,
                 ws_path=None,
                 is_client_side=False,
                 ws_listener_factory=self._accept,
-                logger=_QUIET,
+                logger=self._quiet,
                 disconnect_on_exception=True,
                 websocket_handshake_timeout=None,
                 enable_auto_ping=False,
@@ -276,6 +278,11 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
             """Take the upgrade request from uvicorn, in pieces that fit picows' buffer."""
             feed(self, _slim(data))
 
+        def connection_lost(self, exc: Exception | None) -> None:
+            """The end. Nothing is left for the garbage collector."""
+            self._quiet.transport = None
+            super().connection_lost(exc)
+
         def _accept(self, upgrade: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
             path, _, query = upgrade.path.decode("latin-1").partition("?")
             engine = engines.get(path if path.endswith("/") else path + "/")
@@ -292,6 +299,7 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
                 headers |= {"Sec-WebSocket-Version": "13"} if refusal.status == 426 else {}
                 return _refused(refusal.status, refusal.body, {"Content-Type": "application/json", **headers})
             sink = NativeSink(engine, policy.address(request), connection)
+            self._quiet.transport = self.transport
             return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), sink)
 
     return NativeProtocol

@@ -1,7 +1,12 @@
 """HTTP long-polling, as an ASGI application.
 
 Owns: GET (a poll, held until there is something to say), POST (packets from the client), OPTIONS, and the sink
-that keeps messages between two polls. Never: more than one held poll a session.
+that keeps messages between two polls, and the last answer. Never: more than one held poll a session.
+
+Long-polling has no acknowledgement, and HTTP lets a client repeat a GET whose answer the line has swallowed: browsers
+and libraries do it by themselves. So the answer to a poll is kept until the next poll says that it has come, and a poll
+that is repeated gets the same answer again. What tells the two apart is `t`, a stamp that the clients put into the
+query anew for each request.
 """
 
 from __future__ import annotations
@@ -29,16 +34,20 @@ _NO_STORE = (b"cache-control", b"no-store")
 class PollingSink:
     """Keeps messages until the next poll. Its connection is paused while no poll is held."""
 
-    __slots__ = ("_buffer", "_size", "_waiter", "connection", "posting")
+    __slots__ = ("_answer", "_buffer", "_opening_stamp", "_size", "_stamp", "_waiter", "connection", "posting")
 
     name = "polling"
 
-    def __init__(self) -> None:
+    def __init__(self, stamp: str | None = None) -> None:
+        """`stamp`: of the request that opens the session."""
         self.connection: Connection | None = None
         self.posting = False
         self._buffer: list[Outgoing] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._opening_stamp = stamp
+        self._stamp: str | None = None
+        self._answer: bytes | None = None
 
     @property
     def polled(self) -> bool:
@@ -70,17 +79,32 @@ class PollingSink:
             self._wake()
         self.connection = None
 
-    def begin_poll(self) -> asyncio.Future[None]:
-        """Hold a poll. The future is done when there is something to answer."""
+    def repeats(self, stamp: str | None) -> bool:
+        """Whether a poll with this stamp is the one that was answered last, sent again.
+
+        Never of a client that sends no stamp, or the same one always: its first poll has that of its handshake.
+        """
+        return stamp is not None and stamp == self._stamp and stamp != self._opening_stamp
+
+    def answer_again(self) -> bytes | None:
+        """What answered the last poll; None if that was too large to be kept."""
+        return self._answer
+
+    def begin_poll(self, stamp: str | None = None) -> asyncio.Future[None]:
+        """Hold a poll: the answer to the one before has come. The future is done when there is something to say."""
+        self._stamp, self._answer = stamp, None
         self._waiter = asyncio.get_running_loop().create_future()
         if self._buffer or (self.connection is not None and self.connection.session.state is State.PROBING):
             self._wake()
         return self._waiter
 
-    def end_poll(self) -> bytes:
-        """The body that answers the held poll."""
+    def end_poll(self, most_kept: int = 0) -> bytes:
+        """The body that answers the held poll. Up to `most_kept` bytes, it is kept for the poll's repetition."""
         self._waiter = None
-        return engineio.encode_payload(self.drain() or [engineio.NOOP])
+        body = engineio.encode_payload(self.drain() or [engineio.NOOP])
+        if self._stamp is not None and len(body) <= most_kept:
+            self._answer = body
+        return body
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -102,7 +126,7 @@ class Polling:
             if connection is None:
                 await self._open(request, send)
             elif request.method == "GET":
-                await self._poll(connection, receive, send)
+                await self._poll(connection, _stamp(request), receive, send)
             elif request.method == "POST":
                 await self._post(connection, receive, send)
             else:
@@ -111,32 +135,45 @@ class Polling:
             await refuse(send, refusal)
 
     async def _open(self, request: Request, send: Send) -> None:
-        sink = PollingSink()
+        sink = PollingSink(_stamp(request))
         connection = self._engine.open(sink, self._policy.address(request), upgrades=("websocket",))
         sink.connection = connection
         connection.flush()
         connection.pause()
-        await self._answer(sink, send)
+        await self._answer(connection, sink, sink.end_poll(), send)
 
-    async def _poll(self, connection: Connection, receive: Receive, send: Send) -> None:
+    async def _poll(self, connection: Connection, stamp: str | None, receive: Receive, send: Send) -> None:
         sink = connection.sink
         if not isinstance(sink, PollingSink):
             raise Refusal(RefusalCode.BAD_REQUEST, "Bad request")
         if sink.polled:
             raise _broken(connection, "only one poll at a time")
-        waiter = sink.begin_poll()
+        if sink.repeats(stamp):
+            await self._repeat(connection, sink, send)
+            return
+        waiter = sink.begin_poll(stamp)
         connection.resume()
-        if not waiter.done() and await _left_first(waiter, receive):
-            connection.close(Reason.TRANSPORT)
+        if not waiter.done() and await _left(waiter, receive):
+            _lose(connection, sink)
             return
         if connection.sink is sink:  # not if the session has moved to a WebSocket while the poll was held
             connection.pause()
-        await self._answer(sink, send)
+        await self._answer(connection, sink, sink.end_poll(self._engine.options.max_unsent), send)
 
-    async def _answer(self, sink: PollingSink, send: Send) -> None:
-        body = sink.end_poll()
+    async def _repeat(self, connection: Connection, sink: PollingSink, send: Send) -> None:
+        """Answer a poll as it was answered before. If that is gone, so is the session: its client comes back."""
+        body = sink.answer_again()
+        if body is None:
+            connection.close(Reason.TRANSPORT)
+            raise Refusal(RefusalCode.UNKNOWN_SID, "the answer to this poll is not there any more")
+        await self._answer(connection, sink, body, send)
+
+    async def _answer(self, connection: Connection, sink: PollingSink, body: bytes, send: Send) -> None:
         self._engine.traffic.bytes_out += len(body)
-        await respond(send, 200, body, _TEXT)
+        try:
+            await respond(send, 200, body, _TEXT)
+        except OSError:  # by which a server says that the client is gone
+            _lose(connection, sink)
 
     async def _post(self, connection: Connection, receive: Receive, send: Send) -> None:
         sink = connection.sink
@@ -189,12 +226,12 @@ async def refuse(send: Send, refusal: Refusal) -> None:
     await respond(send, refusal.status, refusal.body, _JSON, *extra)
 
 
-async def _left_first(waiter: asyncio.Future[None], receive: Receive) -> bool:
-    """Wait for the answer or for the client to go away; whether it went away."""
+async def _left(waiter: asyncio.Future[None], receive: Receive) -> bool:
+    """Wait for the answer or for the client to go away; whether it went away, be it in the same turn."""
     gone = asyncio.ensure_future(_until_gone(receive))
     try:
         await asyncio.wait({waiter, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return not waiter.done()
+        return gone.done()
     finally:
         gone.cancel()
 
@@ -202,6 +239,20 @@ async def _left_first(waiter: asyncio.Future[None], receive: Receive) -> bool:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _lose(connection: Connection, sink: PollingSink) -> None:
+    """The client of a poll is gone; its session too, unless it has moved to a WebSocket meanwhile."""
+    if connection.sink is sink:
+        connection.close(Reason.TRANSPORT)
+
+
+def _stamp(request: Request) -> str | None:
+    """The query's `t` as it stands there."""
+    for field in request.query.split("&"):
+        if field.startswith("t="):
+            return field
+    return None
 
 
 def _broken(connection: Connection, message: str, *, status: int = 400) -> Refusal:

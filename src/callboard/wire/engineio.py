@@ -137,7 +137,7 @@ def decode_packet(text: str) -> Packet:
         raise ProtocolError("unknown Engine.IO packet type") from None
 
 
-def decode_payload(body: bytes) -> list[Packet]:
+def decode_payload(body: bytes, max_packets: int = MAX_PACKETS_PER_PAYLOAD) -> list[Packet]:
     """Decode the body of a long-polling request: one packet or several.
 
     Raises ProtocolError if any part is not a packet; nothing of such a payload is to be used.
@@ -146,8 +146,8 @@ def decode_payload(body: bytes) -> list[Packet]:
         text = body.decode()
     except UnicodeDecodeError:
         raise ProtocolError("the payload is not UTF-8") from None
-    if text.count("\x1e") >= MAX_PACKETS_PER_PAYLOAD:
-        raise ProtocolError(f"more than {MAX_PACKETS_PER_PAYLOAD} packets in one payload")
+    if text.count("\x1e") >= max_packets:
+        raise ProtocolError(f"more than {max_packets} packets in one payload")
     return [_decode_part(part) for part in text.split("\x1e")]
 
 

@@ -65,14 +65,15 @@ def size(length: int) -> int:
 class MessageAssembler:
     """Joins the data frames of one connection into messages.
 
-    Holds no more than `max_bytes` and MAX_FRAGMENTS fragments of one message. Text is checked as UTF-8 while
+    Holds no more than `max_bytes` and `max_fragments` fragments of one message. Text is checked as UTF-8 while
     it arrives, so that a bad byte fails at its own fragment and a character may be split between two.
     """
 
-    __slots__ = ("_decoder", "_fragments", "_max_bytes", "_opcode", "_parts", "_size", "_texts")
+    __slots__ = ("_decoder", "_fragments", "_max_bytes", "_max_fragments", "_opcode", "_parts", "_size", "_texts")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, max_fragments: int = MAX_FRAGMENTS) -> None:
         self._max_bytes = max_bytes
+        self._max_fragments = max_fragments
         self._opcode: Opcode | None = None
         self._parts: list[bytes] = []
         self._texts: list[str] = []
@@ -108,8 +109,8 @@ class MessageAssembler:
         self._size += len(data)
         self._fragments += 1
         self._bound(self._size)
-        if self._fragments > MAX_FRAGMENTS:
-            raise FrameError("too many fragments in one message", CloseCode.POLICY_VIOLATION)
+        if self._fragments > self._max_fragments:
+            raise FrameError(f"more than {self._max_fragments} fragments in one message", CloseCode.POLICY_VIOLATION)
         if self._decoder is None:
             self._parts.append(data)
         else:

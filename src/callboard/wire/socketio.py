@@ -9,6 +9,7 @@ that exist, acknowledgement callbacks, or who is allowed to do what.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -19,10 +20,11 @@ from callboard.wire.engineio import Outgoing
 
 MAX_ATTACHMENTS = 10
 MAX_JSON_DEPTH = 64
-MAX_NAMESPACE_LENGTH = 128
-MAX_EVENT_NAME_LENGTH = 128
+MAX_NAME_LENGTH = 128
+# The largest whole number that JavaScript can tell from its neighbours.
 MAX_ACK_ID = 2**53 - 1
 
+# The stock clients keep these for themselves and refuse or mistake them.
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
@@ -38,6 +40,18 @@ class PacketType(IntEnum):
     CONNECT_ERROR = 4
     BINARY_EVENT = 5
     BINARY_ACK = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacketLimits:
+    """Bounds of one packet. `max_name_length`: characters of a namespace, and of an event's name."""
+
+    max_attachments: int = MAX_ATTACHMENTS
+    max_json_depth: int = MAX_JSON_DEPTH
+    max_name_length: int = MAX_NAME_LENGTH
+
+
+DEFAULT_LIMITS = PacketLimits()
 
 
 class Packet(NamedTuple):
@@ -60,10 +74,11 @@ class Decoder:
     ProtocolError leaves it unusable: the connection is to be closed.
     """
 
-    __slots__ = ("_attachments", "_expected", "_max_bytes", "_waiting")
+    __slots__ = ("_attachments", "_expected", "_limits", "_max_bytes", "_waiting")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, limits: PacketLimits = DEFAULT_LIMITS) -> None:
         self._max_bytes = max_bytes
+        self._limits = limits
         self._waiting: Packet | None = None
         self._expected = 0
         self._attachments: list[bytes] = []
@@ -74,7 +89,7 @@ class Decoder:
             return self._attach(message)
         if self._waiting is not None:
             raise ProtocolError("a text packet came where a binary attachment was expected")
-        packet, attachments = decode_head(message)
+        packet, attachments = decode_head(message, self._limits)
         if attachments == 0:
             return packet
         self._waiting, self._expected = packet, attachments
@@ -94,18 +109,18 @@ class Decoder:
         return waiting._replace(data=_fill(waiting.data, attachments))
 
 
-def decode_head(text: str) -> tuple[Packet, int]:
+def decode_head(text: str, limits: PacketLimits = DEFAULT_LIMITS) -> tuple[Packet, int]:
     """Decode a packet's text and say how many attachments follow it. Raises ProtocolError."""
     match = _HEAD.match(text)
     if match is None:
         raise ProtocolError("malformed Socket.IO packet")
     kind, attachments, namespace, ack_id, body = match.groups()
     packet_type = PacketType(int(kind))
-    count = _attachment_count(packet_type, attachments)
-    path = _namespace(namespace)
+    count = _attachment_count(packet_type, attachments, limits.max_attachments)
+    path = _namespace(namespace, limits.max_name_length)
     packet_id = _ack_id(ack_id)
-    data = _decode_json(body) if body else None
-    _check_data(packet_type, packet_id, data, bool(body))
+    data = decode_json(body, limits.max_json_depth) if body else None
+    _check_data(packet_type, packet_id, data, bool(body), limits.max_name_length)
     if count:
         _check_placeholders(data, count)
     return Packet(_PLAIN.get(packet_type, packet_type), path, packet_id, data), count
@@ -155,9 +170,16 @@ def encode_disconnect(namespace: str) -> Outgoing:
     return Outgoing(b"41" + _path(namespace))
 
 
-def decode_json(body: str | bytes) -> Any:
-    """Decode JSON from a client: at most MAX_JSON_DEPTH deep, no NaN or Infinity. Raises ProtocolError."""
-    return _decode_json(body)
+def decode_json(body: str | bytes, max_depth: int = MAX_JSON_DEPTH) -> Any:
+    """Decode JSON from a client: at most `max_depth` deep, no NaN or Infinity. Raises ProtocolError."""
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise ProtocolError("malformed JSON in a packet") from None
+    opened = body.count("[") + body.count("{") if isinstance(body, str) else body.count(b"[") + body.count(b"{")
+    if opened > max_depth and _depth(data) > max_depth:
+        raise ProtocolError(f"JSON is nested deeper than {max_depth}")
+    return data
 
 
 _HEAD = re.compile(
@@ -178,7 +200,7 @@ def _path(namespace: str) -> bytes:
     return b"" if namespace == "/" else namespace.encode() + b","
 
 
-def _attachment_count(packet_type: PacketType, attachments: str | None) -> int:
+def _attachment_count(packet_type: PacketType, attachments: str | None, most: int) -> int:
     if packet_type not in _BINARY_TYPES:
         if attachments is not None:
             raise ProtocolError("only a binary packet announces attachments")
@@ -186,17 +208,17 @@ def _attachment_count(packet_type: PacketType, attachments: str | None) -> int:
     if attachments is None:
         raise ProtocolError("a binary packet must say how many attachments it has")
     count = int(attachments)
-    if not 1 <= count <= MAX_ATTACHMENTS:
-        raise ProtocolError(f"a packet has from 1 to {MAX_ATTACHMENTS} attachments")
+    if not 1 <= count <= most:
+        raise ProtocolError(f"a binary packet has attachments, and at most {most}")
     return count
 
 
-def _namespace(namespace: str | None) -> str:
+def _namespace(namespace: str | None, longest: int) -> str:
     if namespace is None:
         return "/"
     path = namespace.removesuffix(",").partition("?")[0]
-    if len(path) > MAX_NAMESPACE_LENGTH:
-        raise ProtocolError(f"a namespace has at most {MAX_NAMESPACE_LENGTH} characters")
+    if len(path) > longest:
+        raise ProtocolError(f"a namespace has at most {longest} characters")
     if '"' in path:
         # JSON without the comma before it: perhaps a token, which must not go on as a name that is logged.
         raise ProtocolError("a namespace has no quotation marks")
@@ -212,17 +234,6 @@ def _ack_id(number: str | None) -> int | None:
     return value
 
 
-def _decode_json(body: str | bytes) -> Any:
-    try:
-        data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise ProtocolError("malformed JSON in a packet") from None
-    opened = body.count("[") + body.count("{") if isinstance(body, str) else body.count(b"[") + body.count(b"{")
-    if opened > MAX_JSON_DEPTH and _depth(data) > MAX_JSON_DEPTH:
-        raise ProtocolError(f"JSON is nested deeper than {MAX_JSON_DEPTH}")
-    return data
-
-
 def _depth(data: Any) -> int:
     """Nesting of containers, walked level by level so that hostile depth cannot exhaust the stack."""
     depth, level = 0, [data]
@@ -232,7 +243,7 @@ def _depth(data: Any) -> int:
     return depth
 
 
-def _check_data(packet_type: PacketType, packet_id: int | None, data: Any, present: bool) -> None:
+def _check_data(packet_type: PacketType, packet_id: int | None, data: Any, present: bool, longest: int) -> None:
     if packet_type not in _FROM_CLIENTS:
         raise ProtocolError("a client does not send this packet type")
     if packet_type is PacketType.CONNECT:
@@ -247,16 +258,16 @@ def _check_data(packet_type: PacketType, packet_id: int | None, data: Any, prese
         if packet_id is None:
             raise ProtocolError("an acknowledgement has no id")
     else:
-        _check_event_name(data)
+        _check_event_name(data, longest)
 
 
-def _check_event_name(data: list[Any]) -> None:
+def _check_event_name(data: list[Any], longest: int) -> None:
     if not data or not isinstance(data[0], str):
         raise ProtocolError("an event begins with its name")
     if data[0] in RESERVED_EVENTS:
         raise ProtocolError("the event's name is reserved")
-    if len(data[0]) > MAX_EVENT_NAME_LENGTH:
-        raise ProtocolError(f"an event's name has at most {MAX_EVENT_NAME_LENGTH} characters")
+    if len(data[0]) > longest:
+        raise ProtocolError(f"an event's name has at most {longest} characters")
 
 
 def _check_placeholders(data: Any, count: int) -> None:

@@ -33,7 +33,10 @@ from callboard.store.embedded import EmbeddedPostgres
 START_SECONDS = 60.0
 WAIT_SECONDS = 20.0
 POLL = 0.02
-SETTINGS = ("CALLBOARD_", "SOCKET_", "MAX_SOCKET_", "JWT_", "DATABASE_URL", "NOTIFICATION_", "LOG_", "TRUSTED_")
+SETTINGS = (
+    *("CALLBOARD_", "SOCKET_", "MAX_SOCKET_", "JWT_", "DATABASE_URL", "NOTIFICATION_", "LOG_", "TRUSTED_"),
+    *("HTTP_HEAD_", "HTTP_BODY_", "HTTP_SEND_", "HTTP_KEEP_", "HTTP_MIN_", "HTTP_MAX_"),
+)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -43,6 +43,14 @@ class Returning:
         self.tell("open", namespace, token=token)
         await self.connects(1, namespace)
 
+    async def ask(self, name: str, data: dict[str, Any], namespace: str = FEED) -> dict[str, Any]:
+        """Send a message; its acknowledgement. One at a time in a namespace."""
+        before = len(self._of("answer", namespace))
+        self.tell("ask", namespace, name=name, data=data)
+        await self.until(lambda: len(self._of("answer", namespace)) > before)
+        answer: dict[str, Any] = self._of("answer", namespace)[before]["answer"]
+        return answer
+
     def tell(self, command: str, namespace: str = FEED, **fields: object) -> None:
         self._peer.tell(do=command, namespace=namespace, **fields)
 

@@ -51,6 +51,17 @@ async def test_database_url_is_migrated_and_used(launch: Launch, empty_dsn: str)
         await connection.close()
 
 
+async def test_a_data_directory_that_is_gone_is_noticed_at_once(launch: Launch) -> None:
+    server = launch()
+    elsewhere = server.data_dir.with_name("elsewhere")
+    server.data_dir.rename(elsewhere)  # PostgreSQL goes on with what it holds open
+    answer = await ask(server, "/readyz")
+    assert answer.status_code == 503
+    assert "are gone" in answer.json()["detail"]
+    elsewhere.rename(server.data_dir)
+    assert (await ask(server, "/readyz")).status_code == 200
+
+
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["migrate"]])
 def test_an_unreachable_database_is_one_line_without_the_password(home: Path, command: list[str]) -> None:
     begun = time.monotonic()

@@ -36,6 +36,10 @@ def test_a_wrong_setting(home: Path) -> None:
     check_one_line(serve(home, TRUSTED_PROXIES="proxy.example"), "TRUSTED_PROXIES", "proxy.example")
 
 
+def test_a_bound_out_of_its_range(home: Path) -> None:
+    check_one_line(serve(home, SOCKET_MAX_UNSENT_BYTES="1MiB"), "SOCKET_MAX_UNSENT_BYTES is '1MiB'", "65536")
+
+
 def test_an_occupied_port(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -19,7 +19,8 @@ import pytest
 
 from callboard.clock import SystemClock
 from callboard.errors import StartError
-from callboard.store.cluster import find_binaries, server_user, wheel
+from callboard.store import embedded
+from callboard.store.cluster import ServerUser, find_binaries, make_cluster, server_user, wheel
 from callboard.store.embedded import EmbeddedPostgres
 
 FAST = {"fsync": "off"}
@@ -95,6 +96,8 @@ def data_dir() -> Iterator[Path]:
     """A short path below a directory of mode 0700 that belongs to us."""
     private = Path(tempfile.mkdtemp(prefix="cb-", dir="/tmp"))
     yield private / "data"
+    for left in embedded._left_running:
+        left.wait(PATIENCE)
     shutil.rmtree(private)
 
 
@@ -169,6 +172,9 @@ async def test_first_to_start_may_leave_first(data_dir: Path) -> None:
         assert runs(pid)
         assert await ask(dsn) == 1
     assert not runs(pid)
+    await ours.start()
+    assert not Path(f"/proc/{pid}").exists(), "nobody reaped it"
+    await ours.stop()
 
 
 async def test_processes_that_start_together_share_one_server(data_dir: Path) -> None:
@@ -240,6 +246,31 @@ async def test_killed_initdb_leaves_nothing_that_hinders(data_dir: Path) -> None
     server = EmbeddedPostgres(data_dir, settings=FAST)
     assert await ask(await server.start()) == 1
     await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            '2026-11-24 19:54:00.525 UTC [9] FATAL:  could not write to "pg_wal": No space left on device\n'
+            "2026-11-24 19:54:00.525 UTC [9] HINT:  Check free disk space.\n"
+            'child process exited with exit code 1\ninitdb: removing contents of data directory "/x"',
+            'could not write to "pg_wal": No space left on device: make room there, or choose another --data-dir',
+        ),
+        ("initdb: error: could not access directory\ninitdb: hint: be somebody else", "could not access directory"),
+        ("Killed\nand more", "Killed"),
+        ("", "it says nothing"),
+    ],
+)
+def test_a_database_that_cannot_be_made_is_told_in_one_line(tmp_path: Path, said: str, told: str) -> None:
+    initdb = tmp_path / "bin" / "initdb"
+    initdb.parent.mkdir()
+    initdb.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    initdb.chmod(0o755)
+    ourselves = ServerUser(uid=os.geteuid(), gid=os.getegid(), name="ourselves", switch=False)
+    with pytest.raises(StartError) as error:
+        make_cluster(tmp_path / "postgres", ourselves, tmp_path)
+    assert error.value.message == f"initdb failed in {tmp_path / 'postgres.new'}: {told}"
 
 
 async def test_cluster_of_another_version_is_named_in_the_error(data_dir: Path) -> None:

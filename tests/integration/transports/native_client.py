@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from types import TracebackType
+from typing import Self
 
 HANDSHAKE = {
     "host": "127.0.0.1",
@@ -43,7 +44,7 @@ class NativeClient:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def __aenter__(self) -> NativeClient:
+    async def __aenter__(self) -> Self:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         sock.setblocking(False)

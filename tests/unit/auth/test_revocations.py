@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import jwt
 import pytest
@@ -10,7 +11,7 @@ from tests.clock import TurnedClock
 from tests.unit.auth.conftest import SECRET
 
 from callboard.auth.revocations import Revocations
-from callboard.auth.tokens import TokenVerifier, verifier
+from callboard.auth.tokens import TokenSigner, TokenVerifier, verifier
 from callboard.errors import Unauthenticated
 from callboard.settings import Settings
 
@@ -53,9 +54,31 @@ async def test_a_token_issued_afterwards_counts(
     revocations.add("u1", moment)
     for issued in (moment, moment + 0.5):
         assert (await checker.verify(token(clock, iat=issued))).id == "u1"
-    # In whole seconds, as issuers write it, this one may be from before.
+    # In whole seconds, as most issuers write it, one of the same second may be from before, whenever it was issued.
+    clock.turn(0.5)
     with pytest.raises(Unauthenticated):
-        await checker.verify(token(clock, iat=int(moment)))
+        await checker.verify(token(clock, iat=int(clock.now().timestamp())))
+    clock.turn(0.5)
+    assert (await checker.verify(token(clock, iat=int(clock.now().timestamp())))).id == "u1"
+
+
+async def test_a_token_of_our_own_says_on_which_side_of_a_revocation_in_the_same_second_it_is(
+    configure: Callable[..., Settings], checker: TokenVerifier, clock: TurnedClock, revocations: Revocations
+) -> None:
+    signer = TokenSigner(configure(JWT_SECRET=SECRET), clock=clock)
+    clock.turn(0.25)
+    before = signer.sign("u1", ttl=timedelta(seconds=10))
+    clock.turn(0.000_001)
+    revocations.add("u1", clock.now().timestamp())
+    clock.turn(0.000_001)
+    after = signer.sign("u1", ttl=timedelta(seconds=10))
+    with pytest.raises(Unauthenticated):
+        await checker.verify(before)
+    assert (await checker.verify(after)).id == "u1"
+    clock.turn(10.0)
+    with pytest.raises(Unauthenticated) as refused:
+        await checker.verify(after)
+    assert refused.value.code == "token_expired"
 
 
 async def test_of_a_revoked_user_a_token_must_say_when_it_was_issued(

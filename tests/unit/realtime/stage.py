@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -59,7 +60,7 @@ class Peer:
 class Stage:
     """`/feed` for anybody, `/admin` for admins."""
 
-    def __init__(self, clock: TurnedClock, *, engine: EngineOptions = OPTIONS, **limits: int) -> None:
+    def __init__(self, clock: TurnedClock, *, engine: EngineOptions = OPTIONS, **limits: Any) -> None:
         self.door = Door()
         self.node = Node(self.door, clock, engine, ClientLimits(**limits))
         self.feed = self.node.add(Namespace("/feed"))
@@ -71,6 +72,19 @@ class Stage:
 
     def peer(self) -> Peer:
         return Peer(self.node)
+
+
+class Gate:
+    """A handler that waits until it is opened, and says which messages it has seen."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.seen: list[object] = []
+
+    async def __call__(self, member: Member, data: dict[str, object]) -> dict[str, object]:
+        await self.open.wait()
+        self.seen.append(data.get("n"))
+        return {}
 
 
 def error_of(acknowledgement: str) -> Any:

@@ -11,7 +11,6 @@ from tests.unit.realtime.conftest import OPTIONS, Rig
 
 from callboard.realtime.connection import Connection, Reason
 from callboard.wire.engineio import Outgoing
-from callboard.wire.session import State
 
 Opened = tuple[Connection, FakeSink]
 
@@ -127,13 +126,13 @@ async def test_a_client_that_leaves_in_its_turn_still_gets_it(rig: Rig, pair: tu
 
 async def test_a_change_of_transport_in_its_turn_takes_it_along(rig: Rig) -> None:
     connection, polling, _ = await rig.open("polling")
-    connection.session.state = State.WEBSOCKET
     websocket = FakeSink()
+    connection.probe(websocket, "2probe")
     broadcast(rig, "a", connection)
-    connection.finish_upgrade(websocket)
+    connection.probe(websocket, "5")
     await turn()
     assert polling.texts == []
-    assert websocket.texts == ["4a"]
+    assert websocket.texts == ["3probe", "4a"]
 
 
 async def test_a_failing_transport_costs_the_others_nothing(rig: Rig, pair: tuple[Opened, Opened]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from tests.sinks import FakeSink
 from tests.unit.realtime.conftest import OPTIONS, Rig
 
+from callboard.errors import ProtocolError
 from callboard.realtime.connection import Connection, Reason
 from callboard.wire.engineio import Outgoing
 from callboard.wire.session import State
@@ -20,8 +22,9 @@ async def upgrading(rig: Rig) -> tuple[Connection, FakeSink, FakeSink]:
     connection, polling, _ = await rig.open("polling")
     websocket = FakeSink()
     assert connection.stand_by(websocket)
-    assert connection.session.probe("2probe") is False
-    connection.begin_upgrade()
+    connection.probe(websocket, "2probe")
+    assert websocket.writes == [["3probe"]]
+    websocket.batches.clear()
     return connection, polling, websocket
 
 
@@ -32,8 +35,7 @@ async def test_an_upgrade_loses_and_reorders_nothing(rig: Rig) -> None:
     polling.kept = [message("1"), message("2")]
     connection.send(message("3"))
     connection.send_volatile(message("4"), "k")
-    assert connection.session.probe("5")
-    connection.finish_upgrade(websocket)
+    connection.probe(websocket, "5")
     connection.send(message("5"))
     await asyncio.sleep(0)
     assert websocket.writes == [["41", "42", "43"], ["44", "45"]]
@@ -45,10 +47,30 @@ async def test_an_upgrade_loses_and_reorders_nothing(rig: Rig) -> None:
 
 async def test_an_upgrade_with_nothing_to_say_writes_nothing(rig: Rig) -> None:
     connection, _, websocket = await upgrading(rig)
-    assert connection.session.probe("5")
-    connection.finish_upgrade(websocket)
+    connection.probe(websocket, "5")
     await asyncio.sleep(0)
     assert websocket.writes == []
+
+
+async def test_a_websocket_that_is_full_at_once_pauses_the_connection(rig: Rig) -> None:
+    connection, polling, websocket = await upgrading(rig)
+    polling.kept = [message("1")]
+    websocket.full = True
+    connection.probe(websocket, "5")
+    assert connection.paused
+    assert websocket.connection is connection
+
+
+@pytest.mark.parametrize("packet", [b"2probe", "2other", "5", "4hello", ""])
+async def test_what_is_no_probe_is_refused_and_the_session_stays(rig: Rig, packet: str | bytes) -> None:
+    connection, polling, _ = await rig.open("polling")
+    websocket = FakeSink()
+    assert connection.stand_by(websocket)
+    with pytest.raises(ProtocolError):
+        connection.probe(websocket, packet)
+    assert websocket.writes == []
+    assert connection.session.state is State.POLLING
+    assert (connection.sink, connection.closed) == (polling, False)
 
 
 async def test_one_websocket_stands_by_at_a_time(rig: Rig) -> None:

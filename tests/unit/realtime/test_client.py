@@ -9,25 +9,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from tests.loop import Timers, settle
-from tests.unit.realtime.stage import Stage
+from tests.unit.realtime.stage import Gate, Stage
 
 from callboard.auth.principal import Principal
 from callboard.errors import Forbidden, Unauthenticated, Unavailable
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
-
-
-class Gate:
-    """A handler that waits until it is opened, and says which messages it has seen."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.seen: list[object] = []
-
-    async def __call__(self, member: Member, data: dict[str, object]) -> dict[str, object]:
-        await self.open.wait()
-        self.seen.append(data.get("n"))
-        return {}
 
 
 async def test_a_client_joins_a_namespace(stage: Stage) -> None:
@@ -103,7 +90,7 @@ async def test_a_defect_while_connecting_ends_the_connection_and_is_logged(stage
     with capture_logs() as logs:
         assert await peer.say('0/feed,{"token":"x"}', '2/feed,["e"]') == []
     assert peer.sink.reasons == [Reason.FAILED]
-    assert [entry["event"] for entry in logs] == ["task.failed"]
+    assert [(entry["event"], entry["task"]) for entry in logs] == [("task.failed", "client")]
 
 
 async def test_joining_twice_is_a_broken_rule(stage: Stage) -> None:

@@ -62,8 +62,8 @@ async def test_connections_are_counted_by_transport(rig: Rig) -> None:
     connection, _, _ = await rig.open("polling")
     other, _, _ = await rig.open("websocket")
     assert rig.engine.by_transport == {"polling": 1, "websocket": 1}
-    connection.session.state = State.WEBSOCKET
-    connection.finish_upgrade(FakeSink())
+    for packet in ("2probe", "5"):
+        connection.probe(FakeSink(), packet)
     assert rig.engine.by_transport == {"polling": 0, "websocket": 2}
     for each in (connection, other):
         each.close(Reason.CLIENT)

@@ -88,6 +88,7 @@ async def test_a_renewal_changes_the_rooms_in_every_namespace(stage: Stage, time
     await peer.join("/feed", "before")
     await peer.join("/admin", "before")
     [feed] = stage.joined
+    stage.feed.rules["resource"] = lambda principal, resource: True
     feed.subscribe("resource:episode:1")
     await peer.say('2/admin,1["token",{"token":"after"}]')
     assert feed.rooms == {"user:u1", "role:admin", "role:reader", "team:music", "resource:episode:1"}

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.clock import TurnedClock
 from tests.loop import settle
-from tests.unit.realtime.stage import Stage, error_of, fail_with
+from tests.unit.realtime.stage import Gate, Stage, error_of, fail_with
 
 from callboard.auth.principal import Principal
 from callboard.errors import Invalid, RateLimited, StoreError
@@ -19,19 +19,6 @@ from callboard.realtime.namespace import Member
 
 async def echo(member: Member, data: dict[str, object]) -> dict[str, object]:
     return {"data": data}
-
-
-class Gate:
-    """A handler that waits until it is opened, and says which messages it has seen."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.seen: list[object] = []
-
-    async def __call__(self, member: Member, data: dict[str, object]) -> dict[str, object]:
-        await self.open.wait()
-        self.seen.append(data.get("n"))
-        return {}
 
 
 async def test_a_message_is_acknowledged(stage: Stage) -> None:

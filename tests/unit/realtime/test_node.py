@@ -95,7 +95,7 @@ class TwoMissed:
     def start_of(self, *args: object) -> int:
         return 0
 
-    def pid(self, *args: object) -> str:
+    def pid(self, *args: object, at: object) -> str:
         return "pid"
 
 

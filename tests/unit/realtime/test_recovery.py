@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from callboard.wire.engineio import Outgoing
 
 KEY = b"key"
 MINE = ("user:u1", "team:art")
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Rig:
@@ -45,7 +47,7 @@ class Rig:
         return None if found is None else [_position(outgoing) for outgoing in found]
 
     def claim(self, seq: int) -> Claim:
-        return Claim("pid", Position("epoch", seq))
+        return Claim("pid", Position("epoch", seq), 0)
 
 
 def _position(outgoing: Outgoing) -> str:
@@ -156,8 +158,11 @@ def claim(rig: Rig, auth: dict[str, Any], user: str = "u1", epoch: str = "epoch"
 
 async def test_a_claim_is_the_later_of_pid_and_offset() -> None:
     rig = Rig()
-    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1")
+    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1", at=NOW)
     assert claim(rig, {"pid": pid}) == ("epoch", 5)
+    issued = rig.recovery.claim({"pid": pid}, Position("epoch", 0), "/feed", "u1")
+    assert issued is not None
+    assert issued.issued == NOW.timestamp()
     assert claim(rig, {"pid": pid, "offset": "epoch.9"}) == ("epoch", 9)
     assert claim(rig, {"pid": pid, "offset": "epoch.2"}) == ("epoch", 5)
     wrong: list[object] = ["another.9", "9", 9, None, {}, ["epoch.9"]]
@@ -167,7 +172,7 @@ async def test_a_claim_is_the_later_of_pid_and_offset() -> None:
 
 async def test_a_claim_needs_the_clients_own_pid() -> None:
     rig = Rig()
-    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1")
+    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1", at=NOW)
     assert claim(rig, {}) is None
     assert claim(rig, {"offset": "epoch.9"}) is None
     assert claim(rig, {"pid": pid, "offset": "epoch.9"}, user="u2") is None
@@ -185,7 +190,7 @@ async def test_it_starts_from_the_claim_else_from_the_snapshot_of_the_same_log()
     assert start(None, "epoch.7") == 7
     assert start(None) is start(None, "another.7") is start(None, 7) is start(None, "7") is None
     # Another log has begun since the claim was made.
-    assert start(Claim("pid", Position("another", 5))) is None
+    assert start(Claim("pid", Position("another", 5), 0)) is None
 
 
 # Waiting for this node to get what another node has given the client

@@ -6,14 +6,15 @@ import base64
 
 import pytest
 
-from callboard.realtime.recovery import Pids, Position, parse_position
+from callboard.realtime.recovery import Issue, Pids, Position, parse_position
 
 KEY = b"k" * 32
 HERE = Position("epoch", 41)
+NOW = 1_800_000_000
 
 
 def made(namespace: str = "/feed", user: str = "u1", position: Position = HERE) -> str:
-    return Pids(KEY).make(position, namespace, user)
+    return Pids(KEY).make(position, namespace, user, at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,10 @@ def test_what_is_no_position(text: object) -> None:
     assert parse_position(text) is None
 
 
-def test_a_pid_carries_its_position_to_any_process_with_the_key() -> None:
-    assert Pids(KEY).check(made(), "epoch", "/feed", "u1") == 41
+def test_a_pid_carries_its_position_and_its_time_to_any_process_with_the_key() -> None:
+    assert Pids(KEY).check(made(), "epoch", "/feed", "u1") == Issue(41, NOW)
     for seq in (0, 2**63 - 1):
-        assert Pids(KEY).check(made(position=Position("epoch", seq)), "epoch", "/feed", "u1") == seq
+        assert Pids(KEY).check(made(position=Position("epoch", seq)), "epoch", "/feed", "u1") == Issue(seq, NOW)
 
 
 def test_two_pids_of_one_client_differ_and_tell_nothing_of_whose_they_are() -> None:
@@ -93,7 +94,7 @@ def test_a_truncated_or_lengthened_pid_is_none() -> None:
 
 @pytest.mark.parametrize(
     "pid",
-    [None, 7, True, b"x" * 44, [], {"pid": "x"}, "", "x", "=" * 44, "é" * 44, "\ud800" * 44, "A" * 44, "A" * 9999],
+    [None, 7, True, b"x" * 56, [], {"pid": "x"}, "", "x", "=" * 56, "é" * 56, "\ud800" * 56, "A" * 56, "A" * 9999],
 )
 def test_garbage_is_no_pid(pid: object) -> None:
     assert Pids(KEY).check(pid, "epoch", "/feed", "u1") is None

@@ -10,7 +10,7 @@ import structlog.testing
 from tests.rest_client import NoDatabase, Publisher, bearer, client_for, slice_endpoints
 
 from callboard.realtime.broker import Envelope
-from callboard.sockets.model import RESERVED_NAMES
+from callboard.wire.socketio import RESERVED_EVENTS
 
 ADMIN = bearer("boss", "admin")
 
@@ -50,7 +50,7 @@ async def test_it_is_logged_with_its_actor_and_without_its_data() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        *[({"event": name}, "event") for name in sorted(RESERVED_NAMES)],
+        *[({"event": name}, "event") for name in sorted(RESERVED_EVENTS)],
         ({"event": ""}, "event"),
         ({"event": "x" * 129}, "event"),
         ({"event": 5}, "event"),

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from tests.loop import settle
+from tests.sinks import FakeSink
 from tests.unit.transports.conftest import OPTIONS, Server
 from tests.unit.transports.drivers import Exchange
 
@@ -210,8 +211,7 @@ async def test_the_ping_goes_out_by_the_held_poll(server: Server) -> None:
 async def test_a_poll_during_the_probe_is_answered_at_once(server: Server) -> None:
     client = await server.open()
     poll = await client.held()
-    client.connection.session.probe("2probe")
-    client.connection.begin_upgrade()
+    client.connection.probe(FakeSink(), "2probe")
     assert await poll.answer() == (200, b"6")
     assert await client.get().answer() == (200, b"6")
 

@@ -14,9 +14,8 @@ from callboard.wire.engineio import Outgoing
 from callboard.wire.socketio import (
     MAX_ACK_ID,
     MAX_ATTACHMENTS,
-    MAX_EVENT_NAME_LENGTH,
     MAX_JSON_DEPTH,
-    MAX_NAMESPACE_LENGTH,
+    MAX_NAME_LENGTH,
     Decoder,
     Packet,
     PacketType,
@@ -65,11 +64,11 @@ def nested(depth: int) -> str:
         ('2 ["e"] ', Packet(EVENT, "/", None, ["e"])),
         ('2["2-3,/x"]', Packet(EVENT, "/", None, ["2-3,/x"])),
         ('2["\\ud83d\\ude00\\u0000"]', Packet(EVENT, "/", None, ["😀\0"])),
-        (f'2["{"n" * MAX_EVENT_NAME_LENGTH}"]', Packet(EVENT, "/", None, ["n" * MAX_EVENT_NAME_LENGTH])),
+        (f'2["{"n" * MAX_NAME_LENGTH}"]', Packet(EVENT, "/", None, ["n" * MAX_NAME_LENGTH])),
         ('2["e",{"_placeholder":true,"num":0}]', Packet(EVENT, "/", None, ["e", {"_placeholder": True, "num": 0}])),
         ("312[]", Packet(ACK, "/", 12, [])),
         ('3/feed,12["ok"]', Packet(ACK, "/feed", 12, ["ok"])),
-        (f"0/{'n' * (MAX_NAMESPACE_LENGTH - 1)},", Packet(CONNECT, "/" + "n" * (MAX_NAMESPACE_LENGTH - 1), None, None)),
+        (f"0/{'n' * (MAX_NAME_LENGTH - 1)},", Packet(CONNECT, "/" + "n" * (MAX_NAME_LENGTH - 1), None, None)),
     ],
 )
 def test_packets_that_are_taken(text: str, packet: Packet) -> None:
@@ -123,7 +122,7 @@ def test_packets_that_are_taken(text: str, packet: Packet) -> None:
         '2123456789012345678901["e"]',
         '2/feed["e"]',
         '2feed,["e"]',
-        f'2["{"n" * (MAX_EVENT_NAME_LENGTH + 1)}"]',
+        f'2["{"n" * (MAX_NAME_LENGTH + 1)}"]',
         # ACK
         "3[]",
         "31",
@@ -146,7 +145,7 @@ def test_packets_that_are_taken(text: str, packet: Packet) -> None:
         "61-[]",
         '61-1{"_placeholder":true,"num":0}',
         # namespaces
-        f"0/{'n' * MAX_NAMESPACE_LENGTH},",
+        f"0/{'n' * MAX_NAME_LENGTH},",
         f"0/{'n' * 600},",
         f"0/{'n' * 600}",
     ],

@@ -18,8 +18,10 @@ const RETRY_SECONDS = 2;
 export class Session {
   inbox: Inbox = EMPTY_INBOX;
   connection: Connection = INITIAL_CONNECTION;
-  /** What went wrong last, in words for a person; null when nothing did, or when it was mended. */
+  /** Why the list could not be fetched, in words for a person; null when it could, or when that was mended. */
   problem: string | null = null;
+  /** What the person asked for last and was not done, and why; null when it was done. */
+  failure: string | null = null;
 
   private readonly rest: Rest;
   private readonly feed: Feed;
@@ -56,21 +58,21 @@ export class Session {
   }
 
   async read(id: string): Promise<void> {
-    await this.attempt(async () => {
+    await this.attempt("Could not mark it read.", async () => {
       const notification = await this.rest.markRead(id);
       this.apply({ kind: "updated", notification, position: null });
     });
   }
 
   async readAll(): Promise<void> {
-    await this.attempt(async () => {
+    await this.attempt("Could not mark all read.", async () => {
       await this.rest.markAllRead();
       await this.refresh();
     });
   }
 
   async remove(id: string): Promise<void> {
-    await this.attempt(async () => {
+    await this.attempt("Could not delete it.", async () => {
       await this.rest.remove(id).catch((error: unknown) => {
         // Another tab was first: what the person wanted is so.
         if (!(error instanceof RestError) || error.status !== 404) throw error;
@@ -82,7 +84,9 @@ export class Session {
   async older(): Promise<void> {
     const cursor = this.inbox.nextCursor;
     if (cursor === null) return;
-    await this.attempt(async () => this.apply({ kind: "older", cursor, page: await this.rest.list(cursor) }));
+    await this.attempt("Could not show older ones.", async () =>
+      this.apply({ kind: "older", cursor, page: await this.rest.list(cursor) }),
+    );
   }
 
   /** Throws RestError: the form shows it beside the field. */
@@ -92,6 +96,7 @@ export class Session {
 
   dismiss(): void {
     this.problem = null;
+    this.failure = null;
     this.changed();
   }
 
@@ -111,12 +116,13 @@ export class Session {
     this.changed();
   }
 
-  private async attempt(action: () => Promise<void>): Promise<void> {
+  /** What an action changes is shown once the server has done it: one that fails leaves the page as it was. */
+  private async attempt(failed: string, action: () => Promise<void>): Promise<void> {
     try {
       await action();
-      this.problem = null;
+      this.failure = null;
     } catch (error) {
-      this.problem = sentence(error);
+      this.failure = `${failed} ${sentence(error)}`;
     }
     if (!this.stopped) this.changed();
   }

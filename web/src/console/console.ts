@@ -168,8 +168,9 @@ export class CbConsole extends LitElement {
 
   private inside(session: Session): unknown {
     const admin = this.self?.roles.includes("admin") ?? false;
+    const banner = this.banner(session);
     return html`
-      ${this.banner(session)}
+      ${banner} ${this.trouble(session, banner === nothing)}
       <main class=${admin ? "two" : "one"}>
         <cb-inbox
           .inbox=${session.inbox}
@@ -222,9 +223,15 @@ export class CbConsole extends LitElement {
         ${words} <button type="button" class="plain" @click=${() => session.start()}>Connect again</button>
       </p>`;
     }
-    if (session.problem === null) return nothing;
+    return nothing;
+  }
+
+  /** What was asked for and not done is told whatever the connection does; why the list is old, unless that says it. */
+  private trouble(session: Session, connected: boolean): unknown {
+    const words = session.failure ?? (connected ? session.problem : null);
+    if (words === null) return nothing;
     return html`<p class="banner bad" role="alert">
-      ${session.problem} <button type="button" class="plain" @click=${() => session.dismiss()}>Dismiss</button>
+      ${words} <button type="button" class="plain" @click=${() => session.dismiss()}>Dismiss</button>
     </p>`;
   }
 
