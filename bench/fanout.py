@@ -123,11 +123,11 @@ async def speed(context: Run, peer: Peer) -> dict[str, float]:
     async with context.life(peer, in_flight=16) as life:
         warm = Audience(life, options.clients, name="warm")
         await connect_all(warm.clients, life.server.port)
-        await singles(life, warm, options.broadcasts // 4)
+        await singles(life, warm, options.singles // 8)
         await close_all(warm.clients)
         audience = Audience(life, options.clients, name="u")
         figures = await connecting(life, audience.clients, "connect")
-        figures |= await singles(life, audience, options.broadcasts)
+        figures |= await singles(life, audience, options.singles)
         figures |= await burst(life, audience, options.broadcasts)
         await close_all(audience.clients)
         again = [Audience(life, options.clients, name=f"again{n}.").clients for n in range(WARM_CONNECTS)]
@@ -180,13 +180,14 @@ async def measure(context: Run, peer: Peer) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = arguments(__doc__, peers=("callboard", "node", "bun", "python-socketio"))
+    parser = arguments(__doc__, peers=("callboard", "node", "bun", "python-socketio"), limit=900)
     parser.add_argument("--clients", type=int, default=1000)
-    parser.add_argument("--broadcasts", type=int, default=200)
+    parser.add_argument("--singles", type=int, default=400, help="broadcasts that are sent one at a time")
+    parser.add_argument("--broadcasts", type=int, default=200, help="broadcasts that are sent 16 in flight")
     parser.add_argument("--memory-clients", type=int, default=5000)
     options = parser.parse_args()
     if options.quick:
-        options.broadcasts, options.memory_clients = 40, 1000
+        options.singles, options.broadcasts, options.memory_clients = 80, 40, 1000
     run("fanout", ROWS, measure, options)
 
 

@@ -144,14 +144,14 @@ class Run:
 Measure = Callable[[Run, Peer], Awaitable[dict[str, float]]]
 
 
-def arguments(doc: str | None, *, peers: Sequence[str]) -> argparse.ArgumentParser:
+def arguments(doc: str | None, *, peers: Sequence[str], limit: float = 300) -> argparse.ArgumentParser:
     """The options that every benchmark has; `peers` are those measured unless `--only` names others."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each server, alternating (default 3)")
     parser.add_argument("--quick", action="store_true", help="one short round: to see that it runs")
     only = f"this server alone (repeatable; default: {', '.join(peers)})"
     parser.add_argument("--only", choices=sorted(PEERS), action="append", help=only)
-    parser.add_argument("--limit", type=float, default=300, help="stop after so many seconds (default 300)")
+    parser.add_argument("--limit", type=float, default=limit, help=f"stop after so many seconds (default {limit:g})")
     parser.set_defaults(peers=peers)
     return parser
 

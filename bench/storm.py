@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -123,14 +122,14 @@ async def measure(context: Run, peer: Peer) -> dict[str, float]:
     return figures
 
 
-def main(rows: Sequence[Row] = ROWS) -> None:
+def main() -> None:
     parser = arguments(__doc__, peers=(CALLBOARD.name,))
     parser.add_argument("--clients", type=int, default=10_000, help="clients of the storm")
     parser.add_argument("--most", type=int, default=15_000, help="connections in the end")
     options = parser.parse_args()
     if options.quick:
         options.clients, options.most = 1_000, 1_500
-    run("storm", rows, measure, options)
+    run("storm", ROWS, measure, options)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("frames", "packet", "payload", "socketio", "json", "session")
+NAMES = ("frames", "packet", "payload", "socketio", "json", "session", "upgrade")
 
 
 def fuzz(name: str, seconds: int, directory: str) -> None:
     """Fuzz one decoder; does not return."""
     import atheris  # imported by the fuzzed process alone: it instruments what is imported after it
 
-    with atheris.instrument_imports(include=["callboard.wire", "tests.fuzz.targets"]):
+    with atheris.instrument_imports(include=["callboard.wire", "callboard.transports.front", "tests.fuzz.targets"]):
         from tests.fuzz.targets import ENTRIES
 
     entry = ENTRIES[name]

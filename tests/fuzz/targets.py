@@ -1,4 +1,4 @@
-"""What is fuzzed: every decoder of `callboard.wire`, fed any bytes.
+"""What is fuzzed: every decoder of `callboard.wire`, and the reader of upgrade requests, fed any bytes.
 
 Each target raises only for a defect: an exception that is no ProtocolError, or a result that breaks a rule. The seeds
 are made here, so that a corpus need not be kept.
@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httptools
 import msgspec
 
 from callboard.errors import ProtocolError
+from callboard.transports.front import plain_upgrade
 from callboard.wire import engineio, socketio
 from callboard.wire.engineio import Packet, PacketType, decode_packet, decode_payload
 from callboard.wire.frames import FrameError, MessageAssembler, Opcode
@@ -122,6 +124,44 @@ def session(data: bytes) -> None:
         assert now < subject.deadline <= now + INTERVAL + TIMEOUT
 
 
+class _Heard:
+    """A request as httptools reads it. A header that comes twice is None."""
+
+    def __init__(self, data: bytes) -> None:
+        self.url = b""
+        self.headers: dict[bytes, bytes | None] = {}
+        self.parser = httptools.HttpRequestParser(self)
+        self.behind = b""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.behind = data[upgrade.args[0] :]
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self.headers[name] = None if name in self.headers else value.rstrip(b" \t")
+
+
+def upgrade(data: bytes) -> None:
+    """An upgrade request: what is taken for one means the same to a strict parser, and once it is cut down."""
+    found = plain_upgrade(data)
+    if found is None:
+        return
+    assert plain_upgrade(found.head + found.behind) == found
+    before, after = _Heard(data), _Heard(found.head + found.behind)
+    for heard in (before, after):
+        assert heard.parser.get_method() == b"GET"
+        assert heard.parser.should_upgrade()
+        assert heard.behind == found.behind
+    assert before.url == after.url
+    for name, value in after.headers.items():
+        if name not in (b"upgrade", b"connection"):
+            assert before.headers[name] == value
+
+
 def _step(subject: Session, step: int, now: float) -> None:
     before = subject.state
     try:
@@ -199,6 +239,11 @@ def _frame(head: int, data: bytes) -> bytes:
 
 _BINARY = b'52-/feed,7["e",{"a":[{"_placeholder":true,"num":1}]},{"_placeholder":true,"num":0}]'
 
+_UPGRADE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\n"
+    b"upgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n"
+)
+
 ENTRIES: dict[str, Entry] = {
     "frames": Entry(
         target=frames,
@@ -246,6 +291,16 @@ ENTRIES: dict[str, Entry] = {
             bytes([0x07, 0x0A, 0x07, 0x01]),
             bytes([0xF4] * 8),
             bytes([0xFF, 0x03] * 8),
+        ),
+    ),
+    "upgrade": Entry(
+        target=upgrade,
+        seeds=(
+            _UPGRADE,
+            _UPGRADE + b"\x81\x80abcd",
+            _UPGRADE.replace(b"host: a", b"Host:a\r\nCookie: \xc3\xa4=1 "),
+            _UPGRADE.replace(b"upgrade\r", b"keep-alive, Upgrade \r"),
+            _UPGRADE.replace(b"host", b"Content-Length: 3\r\nhost"),
         ),
     ),
 }

@@ -127,4 +127,4 @@ class Front(asyncio.Protocol):
 
 def before(http: type[HttpProtocol]) -> type[Front]:
     """The class to give to uvicorn, with an HTTP protocol of one's own behind it."""
-    return type("Front", (Front,), {"http": http, "__slots__": ()})
+    return type("Front", (Front,), {"http": http})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
 from tests.clock import TurnedClock
@@ -10,7 +11,7 @@ from tests.loop import Timers
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from callboard.transports.front import MAX_HEAD, Front, Upgrade, plain_upgrade
+from callboard.transports.front import MAX_HEAD, Front, Upgrade, before, plain_upgrade
 from callboard.transports.http import HttpLimits, HttpProtocol, limited
 
 REQUEST = (
@@ -126,11 +127,10 @@ class Rig:
         self.state = ServerState()
         config = Config(lambda *_: None, ws="none", log_config=None)
         config.load()
-        made = type("Limited", (Front,), {"http": http})
-        self.front = made(config=config, server_state=self.state, app_state={}, _loop=Loop(timers))
+        self.front = before(http)(config=config, server_state=self.state, app_state={}, _loop=Loop(timers))
         self.transport = Transport()
         self.transport.protocol = self.front
-        self.front.connection_made(self.transport)
+        self.front.connection_made(cast(asyncio.Transport, self.transport))
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def rig() -> Rig:
 
 
 def test_a_client_that_says_nothing_is_answered_as_by_http(rig: Rig) -> None:
-    assert set(rig.state.connections) == {rig.front}
+    assert list[object](rig.state.connections) == [rig.front]
     rig.timers.turn(9.9)
     assert not rig.transport.closed
     rig.timers.turn(0.2)
@@ -151,7 +151,7 @@ def test_the_time_before_the_first_byte_counts(rig: Rig) -> None:
     rig.timers.turn(6.0)
     rig.front.data_received(b"GET / HT")
     assert isinstance(rig.transport.protocol, HttpProtocol)
-    assert set(rig.state.connections) == {rig.transport.protocol}
+    assert list[object](rig.state.connections) == [rig.transport.protocol]
     rig.timers.turn(3.9)
     assert not rig.transport.closed
     rig.timers.turn(0.2)
