@@ -95,7 +95,7 @@ def hold(inputs: dict[str, Any], now: datetime) -> tuple[datetime, str | None]:
 
 def looked_at(inputs: dict[str, Any]) -> dict[str, Any]:
     """The values that are stored beside the decision."""
-    used = {name: inputs[name] for name in ("priority", "quiet_hours", "attention") if name in inputs}
+    used: dict[str, Any] = {name: inputs[name] for name in ("priority", "quiet_hours", "attention") if name in inputs}
     if inputs["type"] in inputs.get("types", {}):
         used["type_settings"] = inputs["types"][inputs["type"]]
     if "attention_until" in inputs:

@@ -72,7 +72,8 @@ def quiet_hours(draw: st.DrawFn, zones: tuple[str, ...] = ZONES) -> dict[str, An
 def moments(draw: st.DrawFn, zone: str) -> datetime:
     """Any, or within a day or so of a change of the clock."""
     near = changes(zone, *YEARS)
-    if near and draw(st.booleans()):
+    by_a_change: bool = draw(st.booleans())
+    if near and by_a_change:
         return draw(st.sampled_from(near)) + timedelta(minutes=draw(st.integers(-1800, 1800)))
     return draw(st.datetimes(datetime(YEARS[0], 1, 3), datetime(YEARS[1], 12, 28))).replace(microsecond=0, tzinfo=UTC)
 

@@ -157,7 +157,8 @@ class NotificationStore:
     async def create_each(self, queries: Queries, calls: Sequence[ToOne]) -> list[Created]:
         """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
 
-        Calls in the order of their user ids do not deadlock with others. One that is over the limit stores nothing.
+        Calls in the order of their user ids and then of their group keys do not deadlock with others. One that is over
+        the limit stores nothing.
         """
         columns = zip(*((call.user_id, *call.content) for call in calls), strict=True)
         return [Created(*row) for row in await queries.fetch(CREATE_EACH, *columns)]
@@ -319,22 +320,18 @@ _CHANGES: dict[Change, tuple[str, str]] = {
     "unarchive": ("archived_at = null", "archived_at is not null"),
 }
 
-# Who changes several copies of a user first takes the row under which one call at a time decides for them: several
-# calls that share a transaction may each add to another group of theirs, in any order. The copies follow in the order
-# of their ids, so that two who change them do not wait in a circle either.
+# Whoever changes several copies of a user locks them in the order of group_key and then of ids, as calls that share a
+# transaction add to groups in that of group_key (`create_each`): so nobody waits in a circle.
 
 # The rows are locked first, in one order, so two at once change them once, and both see what they became. Messages are
 # counted, not asked for with EXISTS, which stops at the first and leaves the others unsent.
 _CHANGE = """
-with gate as materialized (
-  select from callboard.notification_rates where user_id = $1 and cardinality($2::uuid[]) > 1 for update
-), target as materialized (
+with target as materialized (
   select r as copy, r.notification_id, r.group_latest, {needed} as needed
   from callboard.notification_recipients r
   where r.user_id = $1 and r.notification_id = any ($2::uuid[]) and r.arrived_at is not null
     and (r.expires_at is null or r.expires_at > now())
-    and (select count(*) from gate) >= 0
-  order by r.notification_id
+  order by r.group_key collate "C" nulls first, r.notification_id
   for update
 ), changed as (
   update callboard.notification_recipients r
@@ -368,15 +365,12 @@ def _change(change: Change) -> str:
 
 
 MARK_ALL_READ = """
-with gate as materialized (
-  select from callboard.notification_rates where user_id = $1 for update
-), unread as materialized (
+with unread as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and arrived_at is not null and read_at is null and archived_at is null
     and (expires_at is null or expires_at > now())
-    and (select count(*) from gate) >= 0
-  order by notification_id
+  order by group_key collate "C" nulls first, notification_id
   for update
 ), changed as (
   update callboard.notification_recipients r
@@ -399,14 +393,11 @@ select (select count(*) from changed) as updated, callboard.position() as positi
 """
 
 DELETE = """
-with gate as materialized (
-  select from callboard.notification_rates where user_id = $1 and cardinality($2::uuid[]) > 1 for update
-), target as materialized (
+with target as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and notification_id = any ($2::uuid[]) and arrived_at is not null
-    and (select count(*) from gate) >= 0
-  order by notification_id
+  order by group_key collate "C" nulls first, notification_id
   for update
 ), gone as (
   delete from callboard.notification_recipients r

@@ -37,7 +37,7 @@ async def many(inbox: Inbox, number: int, user: str = "u1") -> list[str]:
 
 
 async def post(client: httpx.AsyncClient, path: str, body: object = None, headers: dict[str, str] = U1) -> Any:
-    response = await client.post(f"/{path}", headers=headers, **({} if body is None else {"json": body}))
+    response = await client.post(f"/{path}", headers=headers, json=body)
     assert response.status_code == 200, response.text
     return response.json()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.clock import TurnedClock
@@ -192,7 +193,7 @@ async def test_urgent_passes_holds_but_not_mutes(inbox: Inbox) -> None:
     assert (passed.outcome, passed.rule) == ("now", "urgent")
     assert await inbox.titles() == ["fire"]
     await inbox.prefer(muted_resources=[{"type": "episode", "id": "4"}])
-    about = {"resource": {"type": "episode", "id": "4"}, "priority": "urgent"}
+    about: dict[str, Any] = {"resource": {"type": "episode", "id": "4"}, "priority": "urgent"}
     muted = await inbox.notify(**about)
     assert (muted.outcome, muted.rule, muted.muted) == ("suppressed", "muted_resource", 1)
     assert await inbox.titles() == ["fire"]
