@@ -412,27 +412,12 @@ with target as materialized (
 select count(*) from sent
 """
 
-# A count is that of its position: what is stored but has no number in the log yet is left out, since its
-# `notification:new` comes after that position and clients count it then. There is mostly nothing in the outbox.
 UNREAD_COUNTS = """
-with coming as materialized (
-  select room, payload ->> 'id' as id
-  from (select rooms, payload::json as payload from callboard.outbox where name = 'notification:new') o
-  cross join unnest(o.rooms) as room
-)
 select person.id, convert_to(json_build_object(
   'count', (
     select count(*) from callboard.notification_recipients
     where user_id = person.id and arrived_at is not null and read_at is null and archived_at is null
-      and (expires_at is null or expires_at > now()))
-  - (
-    select count(*)
-    from coming
-    join callboard.notification_recipients r
-      on r.user_id = person.id and r.notification_id = case when coming.id ~ '^[0-9a-f-]{36}$' then coming.id::uuid end
-    where coming.room = 'user:' || person.id
-      and r.arrived_at is not null and r.read_at is null and r.archived_at is null
-      and (r.expires_at is null or r.expires_at > now())),
+      and (expires_at is null or expires_at > now())),
   'position', head.position)::text, 'UTF8')
 from unnest($1::text[]) with ordinality as person (id, place)
 cross join (select callboard.position() as position) head
