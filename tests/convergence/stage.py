@@ -97,6 +97,12 @@ class Stage:
         assert status == 200, page
         return page
 
+    async def count(self, token: str) -> Payload:
+        """The unread count and its position."""
+        status, count = await self.ask("GET", "/notifications/unread-count", token)
+        assert status == 200, count
+        return count
+
     async def do_due(self) -> None:
         """Do what upkeep does: let arrive what is due, send folds, remove what has expired."""
         await self.upkeep.do_due()

@@ -93,6 +93,11 @@ class Tab:
             self.inbox.older(name, page, cursor)
         return cursor is not None
 
+    async def ask_count(self) -> None:
+        """Ask once more for a count that messages have been added to, as a client does some seconds after one."""
+        if self.inbox.since_count:
+            self.inbox.take("notification:unread-count", await self._stage.count(self.token))
+
     async def call(self, name: str, data: Mapping[str, object]) -> dict[str, Any]:
         """Send a message and return its acknowledgement. Raises LineLost."""
         socket = self._socket

@@ -246,6 +246,7 @@ async def test_a_batch_that_has_no_number_yet_is_counted_once(stage: Stage) -> N
                 await each.until_heard("notification:unread-count")
                 assert [copy.payload["title"] for copy in each.inbox.listed("current")] == ["unnumbered"]
                 assert "notification:new" not in each.heard
+            assert [each.inbox.unread for each in tabs] == [1, 1, 1, 1]
         await agree(stage, tabs, 1)
         assert [each.inbox.unread for each in tabs] == [1, 1, 1, 1]
 
