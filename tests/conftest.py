@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from callboard.store.database import Database
 from callboard.store.embedded import EmbeddedPostgres
@@ -22,6 +23,10 @@ from callboard.store.migrate import migrate
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 TEMPLATE = "callboard_template"
+
+# How long an example takes says what else the machine does, not whether the code is right.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 _numbers = itertools.count(1)
 

@@ -44,6 +44,7 @@ async def test_what_is_asked_of_a_dead_server_is_told_and_changes_nothing(server
         await server.notify("u2", title=title)
     jonas = await live(await windows.open(server, "u2"))
     await expect(bell(jonas, 2)).to_be_visible()
+    await expect(rows(jonas)).to_have_count(2)
     server.kill()
     await expect(jonas.get_by_text("it catches up by itself")).to_be_visible()
 

@@ -3,7 +3,8 @@
 Owns: those rules, in their plainest form. A copy is what its highest revision says. An id once deleted never comes
 back. A list is ordered by (arrived_at, id), the latest first, and reaches down to where it has been loaded; archived
 ones are in the other list. A count is absolute and as of its position; each `notification:new` of a later position
-counts itself, and since that may have been in the count, the client asks once more. A count of 0 says that everything up to its position is read. Never: a connection, a clock.
+counts itself, and since that may have been in the count, the client asks once more. A count of 0 says that everything
+up to its position is read. Never: a connection, a clock.
 """
 
 from __future__ import annotations
