@@ -216,3 +216,21 @@ async def test_an_urgent_one_takes_its_held_group_along(inbox: Inbox, after: lis
         await inbox.notify(title="more", group_key="g", priority=priority)
     assert await inbox.release(now()) == (1, 1)
     assert (await inbox.items())[0]["group"]["count"] == 2 + len(after)
+
+
+async def test_of_a_group_that_has_expired_no_more_is_said(inbox: Inbox) -> None:
+    await inbox.notify(group_key="g", expires_in=60)
+    await inbox.notify(group_key="g", expires_in=60)
+    await inbox.sent()
+    assert await send(inbox, now() + HOUR) == 1
+    assert await inbox.sent() == []
+
+
+async def test_a_group_that_somebody_changes_is_passed_over(inbox: Inbox) -> None:
+    for key in ("one", "two"):
+        await grow(inbox, "a", "b", key=key)
+    later = now() + HOUR
+    async with inbox.database.transaction() as other:
+        assert await inbox.upkeep.send_folds(other, later, 1) == 1
+        assert await send(inbox, later) == 1
+    assert await send(inbox, later) == 0
