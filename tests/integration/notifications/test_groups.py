@@ -98,12 +98,12 @@ async def test_the_timeout_is_a_setting(inbox: Inbox) -> None:
 async def test_groups_go_in_the_order_in_which_they_are_due(inbox: Inbox) -> None:
     for key in ("one", "two", "three"):
         await grow(inbox, "first", key=key)
-    for key in ("two", "three", "one"):
+    for key in ("three", "two", "one"):
         await grow(inbox, f"latest of {key}", key=key)
     await inbox.sent()
     assert [await send(inbox, now() + HOUR, 2), await send(inbox, now() + 2 * HOUR, 2)] == [2, 1]
-    assert [each.payload["group_key"] for each in await inbox.sent()] == ["two", "three", "one"]
-    assert [item["group_key"] for item in await inbox.items()] == ["one", "three", "two"]
+    assert [each.payload["group_key"] for each in await inbox.sent()] == ["three", "two", "one"]
+    assert [item["group_key"] for item in await inbox.items()] == ["one", "two", "three"]
 
 
 async def test_copies_that_grew_together_share_their_message(inbox: Inbox) -> None:
