@@ -92,7 +92,7 @@ CALLBOARD = Peer(
         "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH")))),
         # The limits are for people; the load comes from one address and few administrators.
         "MAX_SOCKET_CONNECTIONS": "20000",
-        "NOTIFICATION_RATE_LIMIT": "1000000",
+        "NOTIFICATION_RATE_LIMIT": "1000000000",
     },
     versions=_callboard_versions,
 )
