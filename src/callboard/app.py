@@ -36,6 +36,7 @@ from callboard.realtime.recovery import Recovery
 from callboard.relay import Relay
 from callboard.rest.api import create_api
 from callboard.rest.cors import Cors as RestCors
+from callboard.rest.endpoint import Verifier
 from callboard.settings import Settings
 from callboard.sockets.alerts import Alerts
 from callboard.sockets.handlers import register as register_sockets
@@ -48,6 +49,7 @@ from callboard.store import revocations
 from callboard.store.database import Database
 from callboard.store.message_log import MessageLog
 from callboard.store.outbox import Outbox
+from callboard.store.people import People
 from callboard.transports.asgi_types import ASGIApp, Receive, Scope, Send
 from callboard.transports.cors import Cors
 from callboard.transports.handshake import Policy
@@ -64,10 +66,26 @@ CLOSE_TIME = 2.0
 NAMESPACES = {"/feed": None, "/jobs": None, "/episodes": None, "/admin": "admin"}
 
 
+class PeopleVerifier:
+    """Verifies tokens, and has the people noted whom they name. `people` is there once the database is."""
+
+    people: People | None = None
+
+    def __init__(self, tokens: TokenVerifier) -> None:
+        self._tokens = tokens
+
+    async def verify(self, token: str | None) -> Principal:
+        """Raises Unauthenticated."""
+        principal = await self._tokens.verify(token)
+        if self.people is not None:
+            self.people.note(principal)
+        return principal
+
+
 class TokenAuthenticator:
     """The connect step: `auth: {token}`."""
 
-    def __init__(self, tokens: TokenVerifier) -> None:
+    def __init__(self, tokens: Verifier) -> None:
         self._tokens = tokens
 
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
@@ -102,6 +120,7 @@ class Callboard:
         self.clock = clock or SystemClock()
         self.revocations = Revocations()
         self.tokens = verifier(settings, clock=self.clock, revocations=self.revocations)
+        self.verifier = PeopleVerifier(self.tokens)
         self.node = self._make_node()
         self._demo = Demo(TokenSigner(settings, clock=self.clock), self.clock) if demo else None
         self._host = host
@@ -149,6 +168,8 @@ class Callboard:
         self._own("alerts", self.alerts.run())
         self._own("unread", self.unread.run())
         self._own("recovery", recovery.start())
+        people = self.verifier.people = People(self.database)
+        self._own("people", people.run())
         self._own("notifications-due", upkeep.run_due())
         self._own("notifications-removal", upkeep.run_removal())
 
@@ -197,7 +218,7 @@ class Callboard:
 
     def _make_node(self) -> Node:
         options = EngineOptions(max_connections=self.settings.max_socket_connections)
-        node = Node(TokenAuthenticator(self.tokens), self.clock, options)
+        node = Node(TokenAuthenticator(self.verifier), self.clock, options)
         for name, role in NAMESPACES.items():
             node.add(Namespace(name, role=role))
         return node
@@ -215,7 +236,7 @@ class Callboard:
         public = [*status.endpoints(), *(self._demo.endpoints() if self._demo is not None else [])]
         api = create_api(
             endpoints,
-            self.tokens,
+            self.verifier,
             public=public,
             cors=RestCors(settings.cors_origins, credentials=settings.cors_credentials),
             version=__version__,

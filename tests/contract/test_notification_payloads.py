@@ -45,6 +45,7 @@ def service(database: Database) -> NotificationService:
 
 
 async def test_a_notification_is_the_same_everywhere(service: NotificationService, database: Database) -> None:
+    await database.execute("insert into callboard.people (id, name) values ('mira', 'Mira Okafor')")
     created = await service.create(["u2", "u1"], FULL, data=DATA, actor="caller")
     notification = msgspec.json.decode(created.payload, type=Notification)
     assert notification == Notification(
@@ -55,6 +56,7 @@ async def test_a_notification_is_the_same_everywhere(service: NotificationServic
         data={"nested": {"n": 1.5, "list": [1, None, True]}, "text": "ü \x01"},
         priority="urgent",
         actor="mira",
+        actor_name="Mira Okafor",
         resource=Resource(type="episode", id="4"),
         group_key=None,
         group=None,

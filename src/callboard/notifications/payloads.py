@@ -38,6 +38,7 @@ ExactTime = Annotated[
         examples=["2026-01-31T09:30:00.000000Z"],
     ),
 ]
+ActorName = Annotated[str | None, Meta(description="The actor's name as it was known at that time")]
 Outcome = Literal["now", "held", "folded", "suppressed"]
 Rule = Annotated[
     str,
@@ -56,6 +57,7 @@ class GroupMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     id: Uuid
     title: str
     actor: str | None
+    actor_name: ActorName
     created_at: Time
 
 
@@ -81,6 +83,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     data: dict[str, Any]
     priority: Priority
     actor: str | None
+    actor_name: ActorName
     resource: Resource | None
     group_key: str | None
     group: Group | None

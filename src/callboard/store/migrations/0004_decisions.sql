@@ -67,6 +67,13 @@ create view callboard.attention as
   select null::text as user_id, null::text as status, null::timestamptz as until where false;
 
 
+-- A user id may be as long everywhere.
+alter table callboard.people drop constraint people_id_check;
+alter table callboard.people add constraint people_id_check check (length(id) between 1 and 255);
+
+-- The actor's name as it was known then.
+alter table callboard.notifications add column actor_name text;
+
 -- `outcome`, `rule`, `used`, `sent_in_hour`: the decision as it was made; see callboard.decide.
 -- `group_open`: the next one with the same group_key is folded into this copy. `group_latest`: the content it shows,
 -- if that is not its first. `group_actors`: who is behind it, at most 100. `fold_pending`: folded since clients were
@@ -293,6 +300,7 @@ return json_build_object(
   'data', (latest).data,
   'priority', (latest).priority,
   'actor', (latest).actor,
+  'actor_name', (latest).actor_name,
   'resource', case when (latest).resource_type is not null then
     json_build_object('type', (latest).resource_type, 'id', (latest).resource_id) end,
   'group_key', (copy).group_key,
@@ -300,9 +308,9 @@ return json_build_object(
     'count', (copy).group_count,
     'actors', cardinality((copy).group_actors),
     'first', json_build_object('id', (first).id, 'title', (first).title, 'actor', (first).actor,
-      'created_at', callboard.utc_text((first).created_at)),
+      'actor_name', (first).actor_name, 'created_at', callboard.utc_text((first).created_at)),
     'latest', json_build_object('id', (latest).id, 'title', (latest).title, 'actor', (latest).actor,
-      'created_at', callboard.utc_text((latest).created_at))) end,
+      'actor_name', (latest).actor_name, 'created_at', callboard.utc_text((latest).created_at))) end,
   'created_at', callboard.utc_text((first).created_at),
   'arrived_at', callboard.exact_utc_text((copy).arrived_at),
   'expires_at', callboard.utc_text((copy).expires_at),
@@ -415,6 +423,7 @@ begin
   content.data := data;
   content.priority := priority;
   content.actor := actor;
+  content.actor_name := (select p.name from callboard.people p where p.id = actor);
   content.resource_type := resource_type;
   content.resource_id := resource_id;
   content.group_key := group_key;
