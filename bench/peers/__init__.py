@@ -29,6 +29,7 @@ class Peer:
     environ: Mapping[str, str] = field(default_factory=dict)
     install: Callable[[], None] = lambda: None
     versions: Callable[[], str]
+    schema: str = "public"  # of its tables
     # A signal at which the process collects its garbage, before its memory is read.
     collect: signal.Signals | None = None
 
@@ -95,6 +96,7 @@ CALLBOARD = Peer(
         "NOTIFICATION_RATE_LIMIT": "1000000000",
     },
     versions=_callboard_versions,
+    schema="callboard",
 )
 
 NODE = Peer(
