@@ -146,7 +146,6 @@ class Run:
             finally:
                 requests.close()
 
-
     async def _filled(self, peer: Peer, stored: Stored) -> str:
         """The name of the database that every round of this peer copies, made by the first."""
         if peer.name not in self.filled:

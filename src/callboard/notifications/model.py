@@ -35,8 +35,8 @@ UserId = Annotated[
         description="1 to 255 characters, none of them a control character",
     ),
 ]
-# The same; the pattern is checked for all of a list at once. One after the other, 500 people's ids take as long to match
-# as it takes to write to fifty of them.
+# The same; the pattern is checked for all of a list at once: to match 500 ids one by one takes as long as to write to
+# fifty people.
 OneOfUserIds = Annotated[str, Meta(min_length=1, max_length=255, extra_json_schema={"pattern": USER_ID_PATTERN})]
 UserIds = Annotated[list[OneOfUserIds], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
 NotificationType = Annotated[str, Meta(pattern=TYPE_PATTERN, max_length=64, examples=["episode:updated"])]
