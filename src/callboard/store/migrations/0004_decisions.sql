@@ -159,7 +159,7 @@ comment on function callboard.quiet_until(jsonb, timestamptz) is
 create function callboard.muted_by(
   type text, resource_type text, resource_id text, muted_types text[], muted_resources jsonb, types jsonb
 ) returns text
-language sql immutable parallel safe
+language sql stable parallel safe  -- immutable it would not be inlined: jsonb_build_object is not
 return case
   when type = any (muted_types) or coalesce((types -> type ->> 'muted')::boolean, false) then 'muted_type'
   when resource_type is not null and muted_resources @> jsonb_build_array(
@@ -257,21 +257,28 @@ create function callboard.decide_each(
 language sql stable
 as $$
   select person.place, person.id, rate.sent,
-         case when made.outcome = 'folded' then coalesce(g.notification_id, o.notification_id) end,
-         made.outcome, made.rule, made.held_until, made.used
+         case when (made.decision).outcome = 'folded' then coalesce(g.notification_id, o.notification_id) end,
+         (made.decision).outcome, (made.decision).rule, (made.decision).held_until, (made.decision).used
   from unnest(recipients) with ordinality as person (id, place)
   left join unnest(counted, counts) as rate (user_id, sent) on rate.user_id = person.id
   left join callboard.notification_preferences p on p.user_id = person.id
   left join callboard.attention a on a.user_id = person.id
-  left join callboard.notification_recipients g
-    on g.user_id = person.id and g.group_key = (content).group_key and g.group_open
-  left join callboard.notification_recipients o
-    on o.user_id = person.id and o.group_key = '~overflow' and o.group_open and (settings).rate_overflow = 'fold'
-  cross join lateral callboard.decide(
-    row((content).type, (content).priority, (content).resource_type, (content).resource_id, p.muted_types,
-        p.muted_resources, p.types, p.quiet_hours, a.status, a.until, g.user_id is not null, o.user_id is not null,
-        rate.sent, (settings).rate_limit, (settings).rate_overflow)::callboard.decision_inputs,
-    moment) made
+  -- `limit`: a look for each person. Whatever the statistics say, it is never a pass over all who have such a group.
+  left join lateral (
+    select r.notification_id from callboard.notification_recipients r
+    where r.user_id = person.id and r.group_key = (content).group_key and r.group_open limit 1) g on true
+  left join lateral (
+    select r.notification_id from callboard.notification_recipients r
+    where r.user_id = person.id and r.group_key = '~overflow' and r.group_open
+      and (settings).rate_overflow = 'fold' limit 1) o on true
+  -- `offset`: called once for each person, not once for each of its columns; in `from` a call costs thrice as much.
+  cross join lateral (
+    select callboard.decide(
+      row((content).type, (content).priority, (content).resource_type, (content).resource_id, p.muted_types,
+          p.muted_resources, p.types, p.quiet_hours, a.status, a.until, g.notification_id is not null,
+          o.notification_id is not null, rate.sent, (settings).rate_limit, (settings).rate_overflow
+          )::callboard.decision_inputs, moment) as decision
+    offset 0) made
 $$;
 
 
