@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ class Server:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "callboard.cli", *command, *(["--demo"] if self._demo else [])],
+                env={**os.environ, "NOTIFICATION_RATE_LIMIT": "1000000"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -59,12 +59,14 @@ async def test_every_endpoint_is_in_it_with_its_parameters_body_and_problems(doc
         assert ("requestBody" in operation) == (endpoint.body is not None)
         assert str(endpoint.status) in operation["responses"]
         assert ("403" in operation["responses"]) == endpoint.admin
+        assert ({"409", "429"} <= set(operation["responses"])) == endpoint.idempotent
         assert {"401", "503"} <= set(operation["responses"])
     assert len({operation["operationId"] for operation in described.values()}) == len(endpoints)
 
 
 @pytest.mark.parametrize(
-    ("path", "filters"), [("/notifications", {"type", "read"}), ("/socket/connections", {"namespace", "user_id"})]
+    ("path", "filters"),
+    [("/notifications", {"type", "read", "archived"}), ("/socket/connections", {"namespace", "user_id"})],
 )
 async def test_a_list_has_the_filters_of_the_contract(document: dict[str, Any], path: str, filters: set[str]) -> None:
     parameters = {p["name"]: p for p in document["paths"][f"{PREFIX}{path}"]["get"]["parameters"]}
@@ -73,3 +75,17 @@ async def test_a_list_has_the_filters_of_the_contract(document: dict[str, Any], 
     if "read" in filters:
         assert parameters["read"]["schema"]["type"] == "boolean"
     assert not any(parameter["required"] for parameter in parameters.values())
+
+
+async def test_who_may_call_again_names_the_key(document: dict[str, Any]) -> None:
+    takes = {
+        path.removeprefix(PREFIX): parameter
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["name"] == "Idempotency-Key"
+    }
+    assert set(takes) == {"/notifications", "/notifications/batch"}
+    for parameter in takes.values():
+        assert (parameter["in"], parameter.get("required", False)) == ("header", False)
+        assert parameter["schema"] == {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}

@@ -15,15 +15,17 @@ def sentence(
     outcome: str, rule: str | None, used: Mapping[str, Any], *, held_until: str | None, arrived_at: str | None
 ) -> str:
     """For a person: what became of it, and by which rule with which values."""
-    parts = [_WAS[outcome], *_reason(rule, used)]
+    parts = [_WAS[outcome], *_reason(outcome, rule, used)]
     if outcome == "held":
         parts.append(_hold(held_until, arrived_at))
     return "".join(parts) + "."
 
 
-def _reason(rule: str | None, used: Mapping[str, Any]) -> list[str]:
+def _reason(outcome: str, rule: str | None, used: Mapping[str, Any]) -> list[str]:
     if rule is None:
         return []
+    if rule == "rate_limited" and outcome in ("now", "held"):
+        return [f" and begins a group of what is over the limit of {used.get('rate_limit')} an hour"]
     quiet = used.get("quiet_hours") or {}
     reasons = {
         "muted_type": f" because the type {used.get('type')} is muted",

@@ -75,15 +75,18 @@ _PREFERENCES_JSON = """convert_to(json_build_object(
   'types', p.types, 'updated_at', callboard.utc_text(p.updated_at))::text, 'UTF8')"""
 
 PREFERENCES = """
-with made as (
-  insert into callboard.notification_preferences as p (user_id) values ($1)
-  on conflict (user_id) do nothing
+with found as (
+  select {preferences} as item from callboard.notification_preferences p where p.user_id = $1
+), made as (
+  insert into callboard.notification_preferences as p (user_id)
+  select $1 where not exists (select from found)
+  -- Another made them meanwhile, which this snapshot does not show.
+  on conflict (user_id) do update set user_id = excluded.user_id
   returning {preferences} as item
 )
-select item from made
+select item from found
 union all
-select {preferences} from callboard.notification_preferences p where p.user_id = $1
-limit 1
+select item from made
 """.replace("{preferences}", _PREFERENCES_JSON)
 
 UPDATE = """
@@ -98,7 +101,8 @@ with updated as (
         types = coalesce($6::jsonb, p.types)
   returning {preferences} as item
 )
-select updated.item from updated cross join callboard.reconsider_held($1)
+select updated.item
+from callboard.check_timezone($5::jsonb ->> 'timezone') cross join updated cross join callboard.reconsider_held($1)
 """.replace("{preferences}", _PREFERENCES_JSON)
 
 FOLLOW = """

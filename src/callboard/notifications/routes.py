@@ -289,7 +289,9 @@ def _key(call: Call) -> Key | None:
     """The body as it was understood is what a key stands for: space and the order of members do not matter."""
     if call.idempotency_key is None:
         return None
-    return Key(call.principal.id, call.idempotency_key, hashlib.sha256(msgspec.json.encode(call.body)).digest())
+    data = msgspec.json.encode(msgspec.json.decode(call.body.data), order="sorted")
+    body = msgspec.json.encode(msgspec.structs.replace(call.body, data=msgspec.Raw(data)))
+    return Key(call.principal.id, call.idempotency_key, hashlib.sha256(body).digest())
 
 
 def _for_one(created: Created) -> bytes:

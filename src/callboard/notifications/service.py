@@ -136,8 +136,9 @@ class NotificationService:
         return explained
 
     async def _create_each(self, calls: Sequence[ToOne]) -> Sequence[Created]:
-        # In the order of users, so that two batches do not deadlock; each user's stay in the order of arrival.
-        order = sorted(range(len(calls)), key=lambda place: calls[place].user_id)
+        # In the order of users and groups, so that nobody waits in a circle; what else a user gets stays in the order
+        # of arrival.
+        order = sorted(range(len(calls)), key=lambda place: _lock_order(calls[place]))
         created = await self._store.create_each(self._queries, [calls[place] for place in order])
         self._outbox.committed()
         return [made for _, made in sorted(zip(order, created, strict=True), key=lambda pair: pair[0])]
@@ -222,6 +223,10 @@ def _content(new: NewNotification, data: bytes, actor: str | None) -> Content:
         group_key=new.group_key,
         expires_in=new.expires_in,
     )
+
+
+def _lock_order(call: ToOne) -> tuple[str, str]:
+    return call.user_id, call.content.group_key or ""
 
 
 def _absent() -> NotFound:

@@ -157,7 +157,8 @@ class NotificationStore:
     async def create_each(self, queries: Queries, calls: Sequence[ToOne]) -> list[Created]:
         """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
 
-        Calls in the order of their user ids do not deadlock with others. One that is over the limit stores nothing.
+        Calls in the order of their user ids and then of their group keys do not deadlock with others. One that is over
+        the limit stores nothing.
         """
         columns = zip(*((call.user_id, *call.content) for call in calls), strict=True)
         return [Created(*row) for row in await queries.fetch(CREATE_EACH, *columns)]
@@ -319,14 +320,18 @@ _CHANGES: dict[Change, tuple[str, str]] = {
     "unarchive": ("archived_at = null", "archived_at is not null"),
 }
 
-# The rows are locked first, in one order, so two at once change them once, and both see what they became.
+# Whoever changes several copies of a user locks them in the order of group_key and then of ids, as calls that share a
+# transaction add to groups in that of group_key (`create_each`): so nobody waits in a circle.
+
+# The rows are locked first, in one order, so two at once change them once, and both see what they became. Messages are
+# counted, not asked for with EXISTS, which stops at the first and leaves the others unsent.
 _CHANGE = """
 with target as materialized (
   select r as copy, r.notification_id, r.group_latest, {needed} as needed
   from callboard.notification_recipients r
   where r.user_id = $1 and r.notification_id = any ($2::uuid[]) and r.arrived_at is not null
     and (r.expires_at is null or r.expires_at > now())
-  order by r.notification_id
+  order by r.group_key collate "C" nulls first, r.notification_id
   for update
 ), changed as (
   update callboard.notification_recipients r
@@ -347,7 +352,7 @@ with target as materialized (
   from answer
   where changed
 )
-select convert_to(payload, 'UTF8'), changed and exists (select from sent)
+select convert_to(payload, 'UTF8'), changed and (select count(*) from sent) > 0
 from answer
 order by notification_id
 """
@@ -359,14 +364,13 @@ def _change(change: Change) -> str:
     return _CHANGE.replace("{set}", set_).replace("{needed}", f"r.{needed}")
 
 
-# Locked in one order, so that two at once do not deadlock.
 MARK_ALL_READ = """
 with unread as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and arrived_at is not null and read_at is null and archived_at is null
     and (expires_at is null or expires_at > now())
-  order by arrived_at desc, notification_id desc
+  order by group_key collate "C" nulls first, notification_id
   for update
 ), changed as (
   update callboard.notification_recipients r
@@ -390,10 +394,17 @@ select (select count(*) from changed) as updated, callboard.position() as positi
 """
 
 DELETE = """
-with gone as (
-  delete from callboard.notification_recipients
+with target as materialized (
+  select notification_id
+  from callboard.notification_recipients
   where user_id = $1 and notification_id = any ($2::uuid[]) and arrived_at is not null
-  returning notification_id, revision + 1 as revision
+  order by group_key collate "C" nulls first, notification_id
+  for update
+), gone as (
+  delete from callboard.notification_recipients r
+  using target
+  where r.user_id = $1 and r.notification_id = target.notification_id
+  returning r.notification_id, r.revision + 1 as revision
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:deleted',
     json_build_object('id', notification_id, 'revision', revision)::text, '/feed')

@@ -15,13 +15,11 @@ from callboard.notifications.model import NewNotification
 from callboard.notifications.service import NotificationService
 from callboard.notifications.store import (
     READ_ALL_MESSAGES,
-    UNREAD_COUNTS,
     Change,
     Content,
     Marked,
     NotificationStore,
     Recipients,
-    pages_statement,
 )
 from callboard.store.database import Database, Queries
 
@@ -211,44 +209,3 @@ async def test_reading_very_many_tells_of_the_newest_oldest_first(database: Data
         READ_ALL_MESSAGES,
     )
     assert [row["id"] for row in rows] == [row["id"] for row in newest][::-1]
-
-
-async def test_the_first_page_and_the_count_are_index_scans(database: Database) -> None:
-    await database.execute(
-        """
-        with made as (
-          insert into callboard.notifications (id, type, title, message, created_at)
-          select callboard.uuid_v7(), 'a', 't', '', now() from generate_series(1, 20000)
-          returning id
-        )
-        insert into callboard.notification_recipients (notification_id, user_id, arrived_at, read_at)
-        select id, 'u' || (row_number() over () % 4), now() - random() * interval '30 days',
-               case when random() < 0.9 then now() end
-        from made
-        """
-    )
-    await database.execute("analyze callboard.notifications")
-    await database.execute("analyze callboard.notification_recipients")
-    for read in (None, False):
-        plan = await _explain(
-            database, pages_statement(read, archived=False), "'{u1}', '{null}', '{null}', '{20}', '{null}'"
-        )
-        index = "notification_recipients_list" if read is None else "notification_recipients_unread"
-        assert index in plan
-        assert "Seq Scan" not in plan.replace("Seq Scan on log_head", "")
-        # What is sorted is at most the page itself, above the limit.
-        assert "Sort" not in plan.split("Limit")[1]
-    plan = await _explain(database, UNREAD_COUNTS, "'{u1}'")
-    assert "notification_recipients_unread" in plan
-    assert "Seq Scan" not in plan.replace("Seq Scan on log_head", "")
-
-
-async def _explain(database: Database, statement: str, arguments: str) -> str:
-    """The generic plan: the one that a prepared statement ends up with."""
-    async with database.transaction() as queries:
-        await queries.execute("set local plan_cache_mode = force_generic_plan")
-        types = "(text[], timestamptz[], uuid[], integer[], text[])" if "$5" in statement else "(text[])"
-        await queries.execute(f"prepare planned {types} as {statement}")
-        rows = await queries.fetch(f"explain (costs off) execute planned ({arguments})")
-        await queries.execute("deallocate planned")
-    return "\n".join(row[0] for row in rows)

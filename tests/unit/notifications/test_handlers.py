@@ -57,7 +57,7 @@ async def test_read_answers_the_notification() -> None:
 
 
 async def test_read_all_answers_how_many() -> None:
-    assert await Feed().send("notification:read-all", {}) == {"updated": 3}
+    assert await Feed().send("notification:read-all", {}) == {"updated": 3, "position": "e.7"}
 
 
 async def test_what_is_not_ones_own_is_not_found() -> None:

@@ -59,7 +59,9 @@ def test_the_least_that_can_be_said() -> None:
         ({"resource": {"type": "Episode", "id": "4"}}, "resource.type"),
         ({"resource": {"type": "episode", "id": ""}}, "resource.id"),
         ({"actor": "a\0b"}, "actor"),
-        ({"group_key": "a"}, "group_key"),
+        ({"group_key": ""}, "group_key"),
+        ({"group_key": "~a"}, "group_key"),
+        ({"group_key": "x" * 201}, "group_key"),
     ],
 )
 def test_what_may_not_be_said(changes: dict[str, Any], field: str) -> None:

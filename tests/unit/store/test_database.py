@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from callboard.errors import CallboardError, Invalid, StoreError, Unavailable
+from callboard.errors import CallboardError, Conflict, Invalid, StoreError, Unavailable
 from callboard.store.database import reason_of, translate
 
 
@@ -55,6 +55,12 @@ def test_refusal_of_our_own_sql_names_the_field() -> None:
     assert isinstance(by_column, Invalid)
     assert isinstance(by_detail, Invalid)
     assert (by_column.message, by_column.field, by_detail.field) == ("name is too long", "name", "data.title")
+
+
+def test_a_conflict_that_our_own_sql_names() -> None:
+    conflict = translate(refused("CB409", message="used with another body"))
+    assert isinstance(conflict, Conflict)
+    assert conflict.message == "used with another body"
 
 
 def test_reason_is_one_line() -> None:

@@ -156,6 +156,19 @@ $$;
 comment on function callboard.quiet_until(jsonb, timestamptz) is
   'Private. The end of the quiet period that the moment is in, or null. A period belongs to the day on which it begins.';
 
+-- Their lists differ by version, and a decision with a zone that this one does not know would fail for all recipients.
+create function callboard.check_timezone(timezone text) returns void
+language plpgsql stable
+as $$
+begin
+  perform now() at time zone timezone;
+exception when invalid_parameter_value then
+  perform callboard.refuse('quiet_hours.timezone', format('quiet_hours.timezone: the database does not know %s', timezone));
+end
+$$;
+comment on function callboard.check_timezone(text) is
+  'Private. Raises SQLSTATE CB422 for a time zone that PostgreSQL does not know.';
+
 create function callboard.muted_by(
   type text, resource_type text, resource_id text, muted_types text[], muted_resources jsonb, types jsonb
 ) returns text
@@ -211,23 +224,23 @@ begin
   if inputs.quiet_hours is null and inputs.attention is null then
     return made;
   end if;
-  if inputs.priority = 'urgent' then
-    made.rule := 'urgent';
-  else
-    if inputs.attention in ('dnd', 'busy') and coalesce((setting ->> 'attention')::boolean, true)
-       and coalesce(inputs.attention_until, 'infinity') > free then
-      free := coalesce(inputs.attention_until, 'infinity');
-      made.rule := 'attention';
+  if inputs.attention in ('dnd', 'busy') and coalesce((setting ->> 'attention')::boolean, true)
+     and coalesce(inputs.attention_until, 'infinity') > free then
+    free := coalesce(inputs.attention_until, 'infinity');
+    made.rule := 'attention';
+  end if;
+  if inputs.quiet_hours is not null and coalesce((setting ->> 'quiet_hours')::boolean, true)
+     and isfinite(free) then
+    quiet := callboard.quiet_until(inputs.quiet_hours, free);
+    if quiet is not null then
+      free := quiet;
+      made.rule := 'quiet_hours';
     end if;
-    if inputs.quiet_hours is not null and coalesce((setting ->> 'quiet_hours')::boolean, true)
-       and isfinite(free) then
-      quiet := callboard.quiet_until(inputs.quiet_hours, free);
-      if quiet is not null then
-        free := quiet;
-        made.rule := 'quiet_hours';
-      end if;
-    end if;
-    if free > now then
+  end if;
+  if free > now then
+    if inputs.priority = 'urgent' then
+      made.rule := 'urgent';
+    else
       made.outcome := 'held';
       made.held_until := free;
     end if;
@@ -266,11 +279,14 @@ as $$
   -- `limit`: a look for each person. Whatever the statistics say, it is never a pass over all who have such a group.
   left join lateral (
     select r.notification_id from callboard.notification_recipients r
-    where r.user_id = person.id and r.group_key = (content).group_key and r.group_open limit 1) g on true
+    where r.user_id = person.id and r.group_key = (content).group_key and r.group_open
+      and (r.expires_at is null or r.expires_at > moment)
+    limit 1) g on true
   left join lateral (
     select r.notification_id from callboard.notification_recipients r
     where r.user_id = person.id and r.group_key = '~overflow' and r.group_open
-      and (settings).rate_overflow = 'fold' limit 1) o on true
+      and (r.expires_at is null or r.expires_at > moment) and (settings).rate_overflow = 'fold'
+    limit 1) o on true
   -- `offset`: called once for each person, not once for each of its columns; in `from` a call costs thrice as much.
   cross join lateral (
     select callboard.decide(
@@ -481,7 +497,12 @@ begin
                           greatest(r.expires_at, content.expires_at) end,
       seen_at = null,
       revision = r.revision + 1,
-      held_until = case when content.priority = 'urgent' then least(r.held_until, moment) else r.held_until end,
+      -- One that has arrived stays so: LEAST would make a hold of nothing.
+      held_until = case when content.priority = 'urgent' and r.held_until is not null then least(r.held_until, moment)
+                        else r.held_until end,
+      -- It stays so when another is folded before the group is let go.
+      used = case when content.priority = 'urgent' and r.held_until is not null
+               then coalesce(r.used, '{}') || '{"urgent_joined": true}' else r.used end,
       fold_pending = case when r.arrived_at is not null then r.fold_pending + 1 else 0 end,
       fold_due = case when r.arrived_at is null then null
                       when r.fold_pending + 1 >= settings.batch_size then moment
@@ -498,31 +519,28 @@ as $$
 begin
   update callboard.notification_recipients r
   set group_open = false
-  where r.user_id = any (user_ids) and r.group_key = key and r.group_open and r.expires_at <= moment;
+  where r.user_id = any (user_ids) and r.group_key in (key, '~overflow') and r.group_open and r.expires_at <= moment;
 end
 $$;
 
-create function callboard.write_content(
-  content callboard.notifications, created integer, rule text, moment timestamptz
-) returns text
-language plpgsql volatile
+-- As its recipients are sent it. `arrived_at`: null if it arrives for nobody.
+create function callboard.new_payload(content callboard.notifications, group_key text, arrived_at timestamptz)
+returns text
+language plpgsql stable
 as $$
 #variable_conflict use_variable
 declare
   copy callboard.notification_recipients;
 begin
-  insert into callboard.notifications select (content).*;
-  copy.arrived_at := case when created > 0 then moment end;
+  copy.arrived_at := arrived_at;
   copy.expires_at := content.expires_at;
   copy.revision := 1;
-  copy.group_key := case when rule = 'rate_limited' then '~overflow' else content.group_key end;
+  copy.group_key := group_key;
   copy.group_count := 1;
   copy.group_actors := case when content.actor is null then '{}' else array[content.actor] end;
   return callboard.notification_payload(content, content, copy);
 end
 $$;
-comment on function callboard.write_content(callboard.notifications, integer, text, timestamptz) is
-  'Private. Stores the content; gives it as its recipients are sent it.';
 
 -- The same as create_copies for one recipient, by statements that are as small as can be: most notifications are for
 -- one person, and to begin a large statement costs more than to run it.
@@ -558,8 +576,10 @@ begin
 
   select p.* into chosen from callboard.notification_preferences p where p.user_id = recipient;
   select a.status, a.until into attention, attention_until from callboard.attention a where a.user_id = recipient;
-  if content.group_key is not null then
+  if content.group_key is not null or settings.rate_overflow = 'fold' then
     perform callboard.close_expired_groups(array[recipient], content.group_key, moment);
+  end if;
+  if content.group_key is not null then
     select r.notification_id into group_id from callboard.notification_recipients r
     where r.user_id = recipient and r.group_key = content.group_key and r.group_open;
   end if;
@@ -596,7 +616,10 @@ begin
     update callboard.notification_rates rate set sent = rate.sent + 1 where rate.user_id = recipient;
   end if;
   made.id := content.id;
-  made.payload := callboard.write_content(content, made.created, made.rule, moment);
+  insert into callboard.notifications select (content).*;
+  made.payload := callboard.new_payload(content,
+    case when decided.rule = 'rate_limited' then '~overflow' else content.group_key end,
+    case when made.created > 0 then moment end);
   if made.created > 0 then
     perform callboard.enqueue_text(array['user:' || recipient], 'notification:new', made.payload, '/feed');
   end if;
@@ -624,6 +647,8 @@ declare
   counted text[];
   counts integer[];
   arriving text[];
+  overflowing text[];
+  overflow text;
   holding text[];
   folding text[];
   group_ids uuid[];
@@ -645,7 +670,7 @@ begin
   )
   select array_agg(rates.user_id), array_agg(rates.sent + 1 - step) into counted, counts from rates;
 
-  if content.group_key is not null then
+  if content.group_key is not null or settings.rate_overflow = 'fold' then
     perform callboard.close_expired_groups(recipients, content.group_key, moment);
   end if;
 
@@ -662,13 +687,15 @@ begin
   )
   select count(*) filter (where d.outcome = 'suppressed' and d.rule <> 'rate_limited'),
          count(*) filter (where d.outcome = 'suppressed' and d.rule = 'rate_limited'),
-         array_agg('user:' || d.user_id order by d.place) filter (where d.outcome = 'now'),
+         array_agg('user:' || d.user_id order by d.place)
+           filter (where d.outcome = 'now' and d.rule is distinct from 'rate_limited'),
+         array_agg('user:' || d.user_id order by d.place) filter (where d.outcome = 'now' and d.rule = 'rate_limited'),
          array_agg(d.user_id) filter (where d.outcome in ('now', 'held')),
          array_agg(d.user_id) filter (where d.outcome = 'folded'),
          array_agg(d.group_id) filter (where d.outcome = 'folded')
-  into made.muted, made.rate_limited, arriving, holding, folding, group_ids
+  into made.muted, made.rate_limited, arriving, overflowing, holding, folding, group_ids
   from decided d;
-  made.created := coalesce(cardinality(arriving), 0);
+  made.created := coalesce(cardinality(arriving), 0) + coalesce(cardinality(overflowing), 0);
   made.held := coalesce(cardinality(holding), 0) - made.created;
   made.folded := coalesce(cardinality(folding), 0);
 
@@ -679,10 +706,18 @@ begin
     update callboard.notification_rates rate set sent = rate.sent + 1 where rate.user_id = any (holding);
   end if;
   made.id := content.id;
-  made.payload := callboard.write_content(content, made.created, null, moment);
-  for part in 1..made.created by 10000 loop
+  insert into callboard.notifications select (content).*;
+  made.payload := callboard.new_payload(content, content.group_key, case when made.created > 0 then moment end);
+  for part in 1..cardinality(coalesce(arriving, '{}')) by 10000 loop
     perform callboard.enqueue_text(arriving[part : part + 9999], 'notification:new', made.payload, '/feed');
   end loop;
+  -- For these it begins the group of what is over the limit.
+  if overflowing is not null then
+    overflow := callboard.new_payload(content, '~overflow', moment);
+    for part in 1..cardinality(overflowing) by 10000 loop
+      perform callboard.enqueue_text(overflowing[part : part + 9999], 'notification:new', overflow, '/feed');
+    end loop;
+  end if;
   return made;
 end
 $$;

@@ -22,7 +22,8 @@ begin
   released := 0;
   for arriving in
     with held as materialized (
-      select r.notification_id, r.user_id, r.held_until, r.group_latest
+      select r.notification_id, r.user_id, r.held_until,
+             coalesce(r.used ? 'urgent_joined', false) as urgent
       from callboard.notification_recipients r
       where r.held_until <= moment
       order by r.held_until, r.notification_id
@@ -33,11 +34,10 @@ begin
              dense_rank() over (order by h.held_until, h.notification_id) as place, made.*
       from held h
       join callboard.notifications n on n.id = h.notification_id
-      left join callboard.notifications l on l.id = h.group_latest
       left join callboard.notification_preferences p on p.user_id = h.user_id
       left join callboard.attention a on a.user_id = h.user_id
       cross join lateral callboard.decide(
-        row(n.type, coalesce(l.priority, n.priority), n.resource_type, n.resource_id, p.muted_types,
+        row(n.type, case when h.urgent then 'urgent' else n.priority end, n.resource_type, n.resource_id, p.muted_types,
             p.muted_resources, p.types, p.quiet_hours, a.status, a.until, false, false, null, null, null
             )::callboard.decision_inputs, moment) made
     ), changed as (
@@ -82,8 +82,8 @@ create function callboard.reconsider_held(user_id text) returns void
 language sql volatile
 as $$
   update callboard.notification_recipients r
-  set held_until = clock_timestamp()
-  where r.user_id = $1 and r.held_until > clock_timestamp()
+  set held_until = statement_timestamp()
+  where r.user_id = $1 and r.held_until > statement_timestamp()
 $$;
 comment on function callboard.reconsider_held(text) is 'Private. Have what is held for a user decided again.';
 
