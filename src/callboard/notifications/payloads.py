@@ -104,7 +104,10 @@ class NotificationDeleted(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 class UnreadCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many notifications are unread, as of a position. Absolute: a newer one replaces it."""
+    """How many notifications are unread, as of a position. Absolute: a newer one replaces it.
+
+    What is stored and has no position yet is left out: its `notification:new` is still to come.
+    """
 
     count: Annotated[int, Meta(ge=0)]
     position: Position
@@ -291,7 +294,10 @@ CATALOGUE: tuple[Message, ...] = (
         namespace=FEED,
         kind="volatile",
         rooms="user:{id}",
-        summary="The unread count: on connecting and after changes, several of which may share one message.",
+        summary=(
+            "The unread count as of a position: on connecting and after changes, several of which may share one "
+            "message. Each `notification:new` of a later position is one more."
+        ),
         fields=UnreadCount,
         key="unread-count",
     ),

@@ -340,12 +340,12 @@ with target as materialized (
   where r.user_id = $1 and r.notification_id = target.notification_id and target.needed
   returning r as copy, r.notification_id
 ), answer as materialized (
-  select t.notification_id, callboard.notification_payload(n, coalesce(l, n), coalesce(c.copy, t.copy)) as payload,
-         t.needed as changed
+  select t.notification_id, t.needed as changed,
+         callboard.notification_payload(n, callboard.shown_content(n, t.group_latest), coalesce(c.copy, t.copy))
+           as payload
   from target t
   left join changed c on c.notification_id = t.notification_id
   join callboard.notifications n on n.id = t.notification_id
-  left join callboard.notifications l on l.id = t.group_latest
   order by t.notification_id
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:updated', payload, '/feed')
@@ -381,10 +381,9 @@ with unread as materialized (
 ), newest as materialized (
   select * from changed order by arrived_at desc, notification_id desc limit $2
 ), told as materialized (
-  select callboard.notification_payload(n, coalesce(l, n), c.copy) as payload
+  select callboard.notification_payload(n, callboard.shown_content(n, c.group_latest), c.copy) as payload
   from newest c
   join callboard.notifications n on n.id = c.notification_id
-  left join callboard.notifications l on l.id = c.group_latest
   order by c.arrived_at, c.notification_id
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:updated', payload, '/feed') from told
@@ -413,12 +412,27 @@ with target as materialized (
 select count(*) from sent
 """
 
+# A count is that of its position: what is stored but has no number in the log yet is left out, since its
+# `notification:new` comes after that position and clients count it then. There is mostly nothing in the outbox.
 UNREAD_COUNTS = """
+with coming as materialized (
+  select room, payload ->> 'id' as id
+  from (select rooms, payload::json as payload from callboard.outbox where name = 'notification:new') o
+  cross join unnest(o.rooms) as room
+)
 select person.id, convert_to(json_build_object(
   'count', (
     select count(*) from callboard.notification_recipients
     where user_id = person.id and arrived_at is not null and read_at is null and archived_at is null
-      and (expires_at is null or expires_at > now())),
+      and (expires_at is null or expires_at > now()))
+  - (
+    select count(*)
+    from coming
+    join callboard.notification_recipients r
+      on r.user_id = person.id and r.notification_id = case when coming.id ~ '^[0-9a-f-]{36}$' then coming.id::uuid end
+    where coming.room = 'user:' || person.id
+      and r.arrived_at is not null and r.read_at is null and r.archived_at is null
+      and (r.expires_at is null or r.expires_at > now())),
   'position', head.position)::text, 'UTF8')
 from unnest($1::text[]) with ordinality as person (id, place)
 cross join (select callboard.position() as position) head

@@ -208,9 +208,14 @@ def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
         if "\0" in value:
             raise Invalid("Text must not hold the character NUL", field=name)
     try:
-        return msgspec.convert(dict(pairs), kind, strict=False)
+        query = msgspec.convert(dict(pairs), kind, strict=False)
     except msgspec.ValidationError as problem:
         raise invalid(problem) from None
+    for name, _ in pairs:
+        # msgspec takes the text "null" for the absence of a value that is not text.
+        if getattr(query, name, "") is None:
+            raise Invalid(f"{name}: null is not a value; leave it out", field=name)
+    return query
 
 
 def not_allowed(method: str) -> CallboardError:

@@ -25,6 +25,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Filter(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=9)] = 5
     word: str | None = None
+    open: bool | None = None
 
 
 async def show(call: Call) -> bytes:
@@ -75,9 +76,9 @@ def problem_of(response: httpx.Response, status: int, code: str) -> dict[str, An
 
 
 async def test_a_signed_in_user_is_answered(client: httpx.AsyncClient) -> None:
-    response = await client.get("/api/v1/things?limit=3&word=a%20b", headers=bearer("u1"))
+    response = await client.get("/api/v1/things?limit=3&word=null&open=true&other=null", headers=bearer("u1"))
     assert response.status_code == 200
-    assert response.json() == {"user": "u1", "query": {"limit": 3, "word": "a b"}, "id": None}
+    assert response.json() == {"user": "u1", "query": {"limit": 3, "word": "null", "open": True}, "id": None}
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
 
@@ -142,6 +143,8 @@ async def test_wrong_bodies(client: httpx.AsyncClient) -> None:
         ("limit=0", 422, "limit"),
         ("limit=x", 422, "limit"),
         ("limit=", 422, "limit"),
+        ("open=null", 422, "open"),
+        ("open=true&open=Null", 422, "open"),
         ("word=%00", 422, "word"),
         ("word=%FF", 400, None),
         ("&".join(["a=1"] * 101), 400, None),

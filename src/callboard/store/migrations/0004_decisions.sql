@@ -346,6 +346,25 @@ comment on function callboard.notification_payload(
   callboard.notifications, callboard.notifications, callboard.notification_recipients) is
   'Private. A notification as JSON text, the same for REST and sockets.';
 
+-- What a copy shows. A statement that waits for the lock of a copy sees the copy as it has become, but other rows as they
+-- were when it began: what was folded into the copy meanwhile is read here, with a snapshot of its own.
+create function callboard.shown_content(first callboard.notifications, latest uuid) returns callboard.notifications
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+  content callboard.notifications;
+begin
+  if latest is null then
+    return first;
+  end if;
+  select n.* into content from callboard.notifications n where n.id = latest;
+  return content;
+end
+$$;
+comment on function callboard.shown_content(callboard.notifications, uuid) is
+  'Private. The latest content of a group, or the only one.';
+
 
 -- Creating
 

@@ -55,10 +55,9 @@ begin
     ), told as (
       select c.place, c.user_id, c.outcome = 'now' as now,
              case when c.outcome = 'now' and (c.expires_at is null or c.expires_at > moment) then
-               callboard.notification_payload(n, coalesce(l, n), c.copy) end as payload
+               callboard.notification_payload(n, callboard.shown_content(n, c.group_latest), c.copy) end as payload
       from changed c
       join callboard.notifications n on n.id = c.notification_id
-      left join callboard.notifications l on l.id = c.group_latest
     )
     select min(told.place) as place, told.payload, count(*) as due, count(*) filter (where told.now) as released,
            array_agg('user:' || told.user_id order by told.user_id collate "C") as rooms
@@ -118,10 +117,9 @@ begin
     ), told as (
       select c.place, c.user_id,
              case when c.expires_at is null or c.expires_at > moment then
-               callboard.notification_payload(n, coalesce(l, n), c.copy) end as payload
+               callboard.notification_payload(n, callboard.shown_content(n, c.group_latest), c.copy) end as payload
       from changed c
       join callboard.notifications n on n.id = c.notification_id
-      left join callboard.notifications l on l.id = c.group_latest
     )
     select min(told.place) as place, told.payload, count(*) as copies,
            array_agg('user:' || told.user_id order by told.user_id collate "C") as rooms

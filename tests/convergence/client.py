@@ -1,0 +1,131 @@
+"""The documented rules of a client of `/feed`, written once more in Python: snapshots and messages in, state out.
+
+Owns: those rules, in their plainest form. A copy is what its highest revision says. An id once deleted never comes
+back. A list is ordered by (arrived_at, id), the latest first, and reaches down to where it has been loaded; archived
+ones are in the other list. A count is absolute and as of its position; each `notification:new` of a later position
+counts itself. A count of 0 says that everything up to its position is read. Never: a connection, a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+ListName = Literal["current", "archived"]
+LISTS: tuple[ListName, ...] = ("current", "archived")
+Payload = Mapping[str, Any]
+Place = tuple[str, str]
+
+
+def number_of(position: str) -> int:
+    """Where in the log a position is."""
+    return int(position.rpartition(".")[2])
+
+
+class Copy(NamedTuple):
+    """A copy, and the position at which it was so."""
+
+    payload: Payload
+    as_of: int
+
+    @property
+    def place(self) -> Place:
+        """Both parts are text that sorts as what it stands for."""
+        return self.payload["arrived_at"], self.payload["id"]
+
+    @property
+    def list(self) -> ListName:
+        return "current" if self.payload["archived_at"] is None else "archived"
+
+
+@dataclass
+class Loaded:
+    """How far down a list is loaded: to `floor`, the last of the pages so far; None is all of it."""
+
+    floor: Place | None = None
+    cursor: str | None = None
+    as_of: int = -1
+
+
+@dataclass
+class Inbox:
+    """What one client knows of its user's notifications."""
+
+    copies: dict[str, Copy] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    loaded: dict[ListName, Loaded] = field(default_factory=lambda: {name: Loaded() for name in LISTS})
+    counted: int = 0
+    counted_at: int = -1
+    since_count: dict[str, int] = field(default_factory=dict)
+    read_to: int = -1
+
+    def take(self, name: str, payload: Payload, position: str | None = None) -> None:
+        """A message; names of others are passed over."""
+        if name == "notification:unread-count":
+            self._count(payload["count"], number_of(payload["position"]))
+            return
+        assert position is not None, f"{name} has no position"
+        if name == "notification:deleted":
+            self.deleted.add(payload["id"])
+            self.copies.pop(payload["id"], None)
+        elif name in ("notification:new", "notification:updated"):
+            at = number_of(position)
+            self._put(payload, at)
+            if name == "notification:new" and at > self.counted_at:
+                self.since_count[payload["id"]] = at
+
+    def snapshot(self, name: ListName, page: Payload) -> None:
+        """A first page. It is the list down to its end, so what it does not name has left that part."""
+        as_of = number_of(page["position"])
+        if as_of >= self.loaded[name].as_of:
+            self._page(name, page, above=None)
+
+    def older(self, name: ListName, page: Payload, cursor: str) -> None:
+        """The page after `cursor`; left out if the list was begun anew meanwhile."""
+        if cursor == self.loaded[name].cursor:
+            self._page(name, page, above=self.loaded[name].floor)
+
+    def listed(self, name: ListName) -> list[Copy]:
+        """The loaded part of a list."""
+        floor = self.loaded[name].floor
+        found = [copy for copy in self.copies.values() if copy.list == name and (floor is None or copy.place >= floor)]
+        return sorted(found, key=lambda copy: copy.place, reverse=True)
+
+    def is_read(self, copy: Copy) -> bool:
+        """Reading all tells of the newest by a message each, of older ones by the count of 0 alone."""
+        told = copy.list == "current" and copy.as_of <= self.read_to
+        return copy.payload["read_at"] is not None or told
+
+    @property
+    def unread(self) -> int:
+        return self.counted + len(self.since_count)
+
+    def _put(self, payload: Payload, as_of: int) -> None:
+        if payload["id"] in self.deleted:
+            return
+        held = self.copies.get(payload["id"])
+        if held is None or payload["revision"] > held.payload["revision"]:
+            self.copies[payload["id"]] = Copy(payload, as_of)
+        else:
+            self.copies[payload["id"]] = held._replace(as_of=max(as_of, held.as_of))
+
+    def _page(self, name: ListName, page: Payload, *, above: Place | None) -> None:
+        as_of = number_of(page["position"])
+        for id_, copy in list(self.copies.items()):
+            covered = copy.list == name and (above is None or copy.place < above)
+            if covered and copy.as_of <= as_of:
+                del self.copies[id_]
+        items: Sequence[Payload] = page["items"]
+        for item in items:
+            self._put(item, as_of)
+        floor = (items[-1]["arrived_at"], items[-1]["id"]) if page["next_cursor"] is not None else None
+        self.loaded[name] = Loaded(floor, page["next_cursor"], max(as_of, self.loaded[name].as_of))
+
+    def _count(self, count: int, at: int) -> None:
+        if at < self.counted_at:
+            return
+        self.counted, self.counted_at = count, at
+        self.since_count = {id_: came for id_, came in self.since_count.items() if came > at}
+        if count == 0:
+            self.read_to = max(self.read_to, at)
