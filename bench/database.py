@@ -53,12 +53,12 @@ class Postgres(Process):
     def url(self, database: str) -> str:
         return f"postgresql://bench:{self._password}@127.0.0.1:{self._port}/{database}"
 
-    async def fresh_database(self, name: str) -> str:
-        """Make an empty database, in place of an older one of this name; returns its URL."""
+    async def fresh_database(self, name: str, template: str | None = None) -> str:
+        """Make an empty database, or a copy of one, in place of an older one of this name; returns its URL."""
         connection = await self._connect(time.monotonic() + 30)
         try:
             await connection.execute(f'drop database if exists "{name}" with (force)')
-            await connection.execute(f'create database "{name}"')
+            await connection.execute(f'create database "{name}"' + _copy_of(template))
             await connection.execute("checkpoint")  # so that no round writes out another's pages
         finally:
             await connection.close()
@@ -74,6 +74,10 @@ class Postgres(Process):
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.05)
+
+
+def _copy_of(template: str | None) -> str:
+    return "" if template is None else f' template "{template}" strategy file_copy'
 
 
 def _binaries(copy_to: Path | None) -> Path:

@@ -17,8 +17,10 @@ from bench.driver import Countdown, SocketClient, close_all, connect_all, http_r
 from bench.peers import Peer
 from bench.report import Row, percentile
 from bench.rounds import Life, Run, arguments, run, spend_rows
+from bench.stored import Stored
 
 IN_FLIGHT = 16
+BATCH, MANY = 500, 10_000
 PREFIX = b'42/feed,["notification:new",'
 CONTENT = {
     "type": "episode:updated",
@@ -29,17 +31,20 @@ READS = {"list": "/notifications?limit=20", "count": "/notifications/unread-coun
 _NUMBER = re.compile(rb'"n": ?(\d+)')
 
 ROWS = [
-    *spend_rows("create", "create, stored and received", at_most={"cpu": {"node": 0.6}}, digits=0),
+    *spend_rows("create", "create, stored and received", at_most={"cpu": {"node": 0.5}}, digits=0),
     Row(key="create.p50", label="… POST to receipt, p50", unit="ms", digits=2),
-    Row(key="create.p99", label="… POST to receipt, p99", unit="ms", digits=2, at_most={"node": 1.0}),
+    Row(key="create.p99", label="… POST to receipt, p99", unit="ms", digits=2, at_most={"node": 0.8}),
     Row(key="create.answer_p50", label="… POST to answer, p50", unit="ms", digits=2),
     Row(key="create.answer_p99", label="… POST to answer, p99", unit="ms", digits=2),
-    *spend_rows("batch", "batch to 500 online, per delivery"),
+    *spend_rows("batch", "batch to 500 online, per delivery", at_most={"cpu": {"node": 0.5}}),
     Row(key="batch.last_p50", label="… POST to the last receipt, p50", unit="ms", digits=2),
     Row(key="batch.last_p99", label="… POST to the last receipt, p99", unit="ms", digits=2),
-    *spend_rows("list", "list of 20, per request", digits=0),
+    *spend_rows("many", "batch to 10,000 of whom all connected are online, per recipient"),
+    Row(key="many.answer_max", label="… POST to answer, the slowest", unit="ms", digits=0),
+    Row(key="many.last_max", label="… POST to the last receipt, the slowest", unit="ms", digits=0, value_goal=2000),
+    *spend_rows("list", "list of 20, per request", at_most={"cpu": {"node": 0.4}}, digits=0),
     Row(key="list.p99", label="… p99", unit="ms", digits=2),
-    *spend_rows("count", "unread-count, per request", digits=0),
+    *spend_rows("count", "unread-count, per request", at_most={"cpu": {"node": 0.45}}, digits=0),
     Row(key="count.p99", label="… p99", unit="ms", digits=2),
 ]
 
@@ -124,27 +129,30 @@ async def creates(life: Life, inboxes: Inboxes, count: int) -> dict[str, float]:
     }
 
 
-async def batches(life: Life, inboxes: Inboxes, count: int) -> dict[str, float]:
-    """One batch to the first 500 users, and the next only when all have it."""
-    users = inboxes.users[:500]
-    admin, recipients = life.admin, set(users)
+async def batches(life: Life, inboxes: Inboxes, count: int, name: str, size: int) -> dict[str, float]:
+    """One batch to the first `size` users, and the next only when all of them who are online have it."""
+    users = [f"u{n}" for n in range(size)]
+    admin, online = life.admin, set(inboxes.users[:size])
     requests = [
         http_request("POST", "/notifications/batch", admin, {"user_ids": users, **CONTENT, "data": {"n": n}})
         for n in range(count)
     ]
-    last = []
+    answered, last = [], []
     await life.requests.refresh()
     before, began = life.usage(), time.perf_counter()
     for request in requests:
-        inboxes.expect(len(users))
-        sent = (await life.requests.run([request], in_flight=1)).sent[0]
+        inboxes.expect(len(online))
+        timings = await life.requests.run([request], in_flight=1)
         await inboxes.complete()
-        last.append(inboxes.last_arrival(recipients) - sent)
+        answered += timings.latencies
+        last.append(inboxes.last_arrival(online) - timings.sent[0])
     spent = life.spent_since(before, time.perf_counter() - began)
     return {
-        **spent.figures("batch", count * len(users)),
-        "batch.last_p50": percentile(last, 0.5) * 1e3,
-        "batch.last_p99": percentile(last, 0.99) * 1e3,
+        **spent.figures(name, count * size),
+        f"{name}.last_p50": percentile(last, 0.5) * 1e3,
+        f"{name}.last_p99": percentile(last, 0.99) * 1e3,
+        f"{name}.answer_max": max(answered) * 1e3,
+        f"{name}.last_max": max(last) * 1e3,
     }
 
 
@@ -174,16 +182,18 @@ def _check_read(name: str, body: bytes) -> None:
 
 async def measure(context: Run, peer: Peer) -> dict[str, float]:
     options = context.options
-    async with context.life(peer, in_flight=IN_FLIGHT) as life:
+    stored = Stored(users=MANY, each=options.stored // MANY)
+    async with context.life(peer, in_flight=IN_FLIGHT, stored=stored) as life:
         inboxes = Inboxes(life, options.users)
         await connect_all(inboxes.clients, life.server.port)
-        # Warm: every path as often as its compiler may want, and an inbox of more than a page for 500 users.
+        # Warm: every path as often as its compiler may want, and more than a page of unread ones for 500 users.
         await creates(life, inboxes, options.requests // 2)
-        await batches(life, inboxes, 30)
+        await batches(life, inboxes, 30, "batch", BATCH)
         for name, path in READS.items():
             await reads(life, inboxes, options.requests // 2, name, path)
         figures = await creates(life, inboxes, options.requests)
-        figures |= await batches(life, inboxes, options.batches)
+        figures |= await batches(life, inboxes, options.batches, "batch", BATCH)
+        figures |= await batches(life, inboxes, options.many, "many", MANY)
         for name, path in READS.items():
             figures |= await reads(life, inboxes, options.requests, name, path)
         await close_all(inboxes.clients)
@@ -192,14 +202,17 @@ async def measure(context: Run, peer: Peer) -> dict[str, float]:
 
 def main() -> None:
     parser = arguments(__doc__, peers=("callboard", "node", "node-plain"))
-    parser.add_argument("--users", type=int, default=1000, help="users online (at least 500)")
+    parser.add_argument("--users", type=int, default=1000, help="users online (500 to 10,000)")
     parser.add_argument("--requests", type=int, default=3000, help="creates, and reads of each kind, a round")
     parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--many", type=int, default=5, help="batches to 10,000")
+    parser.add_argument("--stored", type=int, default=1_000_000, help="notifications stored before, 10,000 people's")
+    parser.set_defaults(limit=900)
     options = parser.parse_args()
-    if options.users < 500:
-        parser.error("--users: a batch goes to 500")
+    if not BATCH <= options.users <= MANY:
+        parser.error(f"--users: at least {BATCH}, at most {MANY}")
     if options.quick:
-        options.requests, options.batches = 600, 10
+        options.requests, options.batches, options.many = 600, 10, 2
     run("notify", ROWS, measure, options)
 
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -27,6 +27,7 @@ from bench.driver import Requests, raise_open_files, token
 from bench.peers import PEERS, Peer
 from bench.processes import Cores, Cpu, Server, cpu_of_cores, machine
 from bench.report import Row, publish
+from bench.stored import Stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +119,17 @@ class Run:
     folder: Path
     database: Postgres
     lives: int = 0
+    filled: dict[str, str] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def life(self, peer: Peer, *, in_flight: int) -> AsyncIterator[Life]:
-        """Start the peer on an empty database; it is stopped, and its connections closed, at the end."""
+    async def life(self, peer: Peer, *, in_flight: int, stored: Stored | None = None) -> AsyncIterator[Life]:
+        """Start the peer on a database of its own: an empty one, or one with what is `stored`.
+
+        It is stopped, and its connections closed, at the end.
+        """
         self.lives += 1
-        url = await self.database.fresh_database(f"bench_{peer.name}")
+        template = None if stored is None else await self._filled(peer, stored)
+        url = await self.database.fresh_database(f"bench_{peer.name}", template)
         secret = secrets.token_hex(24)
         folder = self.folder / f"{self.lives}-{peer.name}"
         with Server(peer, core=self.cores.server, folder=folder, secret=secret, database_url=url) as server:
@@ -139,6 +145,17 @@ class Run:
                 )
             finally:
                 requests.close()
+
+    async def _filled(self, peer: Peer, stored: Stored) -> str:
+        """The name of the database that every round of this peer copies, made by the first."""
+        if peer.name not in self.filled:
+            name = f"filled_{peer.name}"
+            url = await self.database.fresh_database(name)
+            with Server(peer, core=self.cores.server, folder=self.folder / name, secret="none" * 8, database_url=url):
+                pass  # its tables are there
+            await stored.write(url, peer.schema)
+            self.filled[peer.name] = name
+        return self.filled[peer.name]
 
 
 Measure = Callable[[Run, Peer], Awaitable[dict[str, float]]]

@@ -32,6 +32,7 @@ class Peer:
     environ: Mapping[str, str] = field(default_factory=dict)
     install: Callable[[], None] = lambda: None
     versions: Callable[[], str]
+    schema: str = "public"  # of its tables
     # A signal at which the process collects its garbage, before its memory is read.
     collect: signal.Signals | None = None
 
@@ -124,9 +125,10 @@ CALLBOARD = Peer(
         "MAX_SOCKET_CONNECTIONS": "20000",
         "SOCKET_MAX_UNAUTHENTICATED_PER_ADDRESS": "100000",
         "SOCKET_MAX_CONNECTIONS_PER_USER": "100000",
-        "NOTIFICATION_RATE_LIMIT": "1000000",
+        "NOTIFICATION_RATE_LIMIT": "1000000000",
     },
     versions=_callboard_versions,
+    schema="callboard",
 )
 
 NODE = Peer(

@@ -171,7 +171,7 @@ class Tail:
         self._most_bytes = most_bytes
         self._kept: deque[_Kept] = deque()
         # Lists, although messages leave at the front: an empty deque takes seven times the memory of a list of one.
-        self._rooms: dict[tuple[str, str], list[_Kept]] = {}
+        self._rooms: dict[str, dict[str, list[_Kept]]] = {}  # by namespace
         self._bytes = 0
         self._epoch: str | None = None
         self.floor = 0
@@ -183,8 +183,13 @@ class Tail:
         kept = _Kept(position.seq, envelope, outgoing)
         self._kept.append(kept)
         self._bytes += kept.cost
+        rooms = self._rooms.setdefault(envelope.namespace, {})
         for room in envelope.rooms:
-            self._rooms.setdefault((envelope.namespace, room), []).append(kept)
+            of_room = rooms.get(room)
+            if of_room is None:
+                rooms[room] = [kept]
+            else:
+                of_room.append(kept)
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             self._forget_oldest()
 
@@ -210,8 +215,9 @@ class Tail:
     def missed(self, namespace: str, rooms: Iterable[str], after: int, limit: int) -> list[Outgoing]:
         """Messages to any of the rooms after a number, in order, each once; of more than `limit`, some."""
         found: dict[int, _Kept] = {}
+        by_room = self._rooms.get(namespace, {})
         for room in rooms:
-            for kept in reversed(self._rooms.get((namespace, room), ())):
+            for kept in reversed(by_room.get(room, ())):
                 if kept.seq <= after or len(found) > limit:
                     break
                 found[kept.seq] = kept
@@ -231,12 +237,12 @@ class Tail:
         kept = self._kept.popleft()
         self._bytes -= kept.cost
         self.floor = kept.seq
+        rooms = self._rooms[kept.envelope.namespace]
         for room in kept.envelope.rooms:
-            key = (kept.envelope.namespace, room)
-            of_room = self._rooms[key]
+            of_room = rooms[room]
             del of_room[0]
             if not of_room:
-                del self._rooms[key]
+                del rooms[room]
 
 
 class Backlog:

@@ -172,7 +172,7 @@ comment on function callboard.check_timezone(text) is
 create function callboard.muted_by(
   type text, resource_type text, resource_id text, muted_types text[], muted_resources jsonb, types jsonb
 ) returns text
-language sql immutable parallel safe
+language sql stable parallel safe  -- immutable it would not be inlined: jsonb_build_object is not
 return case
   when type = any (muted_types) or coalesce((types -> type ->> 'muted')::boolean, false) then 'muted_type'
   when resource_type is not null and muted_resources @> jsonb_build_array(
@@ -270,23 +270,31 @@ create function callboard.decide_each(
 language sql stable
 as $$
   select person.place, person.id, rate.sent,
-         case when made.outcome = 'folded' then coalesce(g.notification_id, o.notification_id) end,
-         made.outcome, made.rule, made.held_until, made.used
+         case when (made.decision).outcome = 'folded' then coalesce(g.notification_id, o.notification_id) end,
+         (made.decision).outcome, (made.decision).rule, (made.decision).held_until, (made.decision).used
   from unnest(recipients) with ordinality as person (id, place)
   left join unnest(counted, counts) as rate (user_id, sent) on rate.user_id = person.id
   left join callboard.notification_preferences p on p.user_id = person.id
   left join callboard.attention a on a.user_id = person.id
-  left join callboard.notification_recipients g
-    on g.user_id = person.id and g.group_key = (content).group_key and g.group_open
-    and (g.expires_at is null or g.expires_at > moment)
-  left join callboard.notification_recipients o
-    on o.user_id = person.id and o.group_key = '~overflow' and o.group_open and (settings).rate_overflow = 'fold'
-    and (o.expires_at is null or o.expires_at > moment)
-  cross join lateral callboard.decide(
-    row((content).type, (content).priority, (content).resource_type, (content).resource_id, p.muted_types,
-        p.muted_resources, p.types, p.quiet_hours, a.status, a.until, g.user_id is not null, o.user_id is not null,
-        rate.sent, (settings).rate_limit, (settings).rate_overflow)::callboard.decision_inputs,
-    moment) made
+  -- `limit`: a look for each person. Whatever the statistics say, it is never a pass over all who have such a group.
+  left join lateral (
+    select r.notification_id from callboard.notification_recipients r
+    where r.user_id = person.id and r.group_key = (content).group_key and r.group_open
+      and (r.expires_at is null or r.expires_at > moment)
+    limit 1) g on true
+  left join lateral (
+    select r.notification_id from callboard.notification_recipients r
+    where r.user_id = person.id and r.group_key = '~overflow' and r.group_open
+      and (r.expires_at is null or r.expires_at > moment) and (settings).rate_overflow = 'fold'
+    limit 1) o on true
+  -- `offset`: called once for each person, not once for each of its columns; in `from` a call costs thrice as much.
+  cross join lateral (
+    select callboard.decide(
+      row((content).type, (content).priority, (content).resource_type, (content).resource_id, p.muted_types,
+          p.muted_resources, p.types, p.quiet_hours, a.status, a.until, g.notification_id is not null,
+          o.notification_id is not null, rate.sent, (settings).rate_limit, (settings).rate_overflow
+          )::callboard.decision_inputs, moment) as decision
+    offset 0) made
 $$;
 
 
@@ -363,18 +371,25 @@ comment on function callboard.shown_content(callboard.notifications, uuid) is
 drop function callboard.check_notification(
   text[], text, text, text, jsonb, text, text, text, text, text, integer);
 
+create function callboard.is_user_id(id text) returns boolean
+language sql immutable parallel safe
+return id is not null and length(id) between 1 and 255 and id !~ U&'[\0001-\001f\007f-\009f]';
+
 create function callboard.check_recipients(user_ids text[]) returns void
 language plpgsql stable
 as $$
+declare
+  good boolean;
 begin
   if coalesce(cardinality(user_ids), 0) not between 1 and 10000 or array_ndims(user_ids) <> 1 then
     perform callboard.refuse('user_ids', 'user_ids must be a list of 1 to 10,000 user ids');
   end if;
-  if exists (
-    select from unnest(user_ids) as person (id)
-    where person.id is null or length(person.id) not between 1 and 255
-       or person.id ~ U&'[\0001-\001f\007f-\009f]'
-  ) then
+  if cardinality(user_ids) = 1 then  -- without a query, which costs more than the check
+    good := callboard.is_user_id(user_ids[array_lower(user_ids, 1)]);
+  else
+    good := not exists (select from unnest(user_ids) as person (id) where not callboard.is_user_id(person.id));
+  end if;
+  if not good then
     perform callboard.refuse('user_ids',
       'a user id must have 1 to 255 characters, none of them a control character');
   end if;
@@ -461,8 +476,181 @@ begin
 end
 $$;
 
+-- What is stored of a decision. `group_id`: the copy that this one is folded into.
+create function callboard.decided_copy(
+  content callboard.notifications, outcome text, rule text, used jsonb, group_id uuid, moment timestamptz
+) returns table (
+  arrived_at timestamptz, expires_at timestamptz, outcome text, rule text, used jsonb, group_key text,
+  group_open boolean, group_actors text[]
+)
+language sql stable
+as $$
+  select case when outcome = 'now' then moment end,
+         (content).expires_at,
+         outcome,
+         rule,
+         case when outcome = 'folded' then jsonb_build_object('into', group_id) || coalesce(used, '{}') else used end,
+         case when outcome in ('folded', 'suppressed') then null
+              when rule = 'rate_limited' then '~overflow'
+              else (content).group_key end,
+         outcome in ('now', 'held') and ((content).group_key is not null or rule is not distinct from 'rate_limited'),
+         case when (content).group_key is not null or rule = 'rate_limited' then
+           case when (content).actor is null then '{}' else array[(content).actor] end end
+$$;
+
+-- `group_ids`, `user_ids`: the copies that it is folded into.
+create function callboard.fold_into(
+  content callboard.notifications, group_ids uuid[], user_ids text[], settings callboard.notification_settings,
+  moment timestamptz
+) returns void
+language plpgsql volatile
+as $$
+begin
+  update callboard.notification_recipients r
+  set group_count = r.group_count + 1,
+      group_latest = content.id,
+      group_actors = case when content.actor is null or content.actor = any (r.group_actors)
+                            or cardinality(r.group_actors) >= 100 then r.group_actors
+                          else r.group_actors || content.actor end,
+      expires_at = case when r.expires_at is not null and content.expires_at is not null then
+                          greatest(r.expires_at, content.expires_at) end,
+      seen_at = null,
+      revision = r.revision + 1,
+      -- One that has arrived stays so: LEAST would make a hold of nothing.
+      held_until = case when content.priority = 'urgent' and r.held_until is not null then least(r.held_until, moment)
+                        else r.held_until end,
+      -- It stays so when another is folded before the group is let go.
+      used = case when content.priority = 'urgent' and r.held_until is not null
+               then coalesce(r.used, '{}') || '{"urgent_joined": true}' else r.used end,
+      fold_pending = case when r.arrived_at is not null then r.fold_pending + 1 else 0 end,
+      fold_due = case when r.arrived_at is null then null
+                      when r.fold_pending + 1 >= settings.batch_size then moment
+                      else coalesce(r.fold_due, moment + settings.batch_timeout) end
+  from unnest(group_ids, user_ids) as fold (id, user_id)
+  where r.notification_id = fold.id and r.user_id = fold.user_id;
+end
+$$;
+
+-- What has expired is a group no more.
+create function callboard.close_expired_groups(user_ids text[], key text, moment timestamptz) returns void
+language plpgsql volatile
+as $$
+begin
+  update callboard.notification_recipients r
+  set group_open = false
+  where r.user_id = any (user_ids) and r.group_key in (key, '~overflow') and r.group_open and r.expires_at <= moment;
+end
+$$;
+
+-- As its recipients are sent it. `arrived_at`: null if it arrives for nobody.
+create function callboard.new_payload(content callboard.notifications, group_key text, arrived_at timestamptz)
+returns text
+language plpgsql stable
+as $$
+#variable_conflict use_variable
+declare
+  copy callboard.notification_recipients;
+begin
+  copy.arrived_at := arrived_at;
+  copy.expires_at := content.expires_at;
+  copy.revision := 1;
+  copy.group_key := group_key;
+  copy.group_count := 1;
+  copy.group_actors := case when content.actor is null then '{}' else array[content.actor] end;
+  return callboard.notification_payload(content, content, copy);
+end
+$$;
+
+-- The same as create_copies for one recipient, by statements that are as small as can be: most notifications are for
+-- one person, and to begin a large statement costs more than to run it.
+create function callboard.create_copy(
+  content callboard.notifications, recipient text, settings callboard.notification_settings,
+  refuse_over_limit boolean
+) returns callboard.created_notification
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+  made callboard.created_notification;
+  moment timestamptz := clock_timestamp();
+  this_hour timestamptz := date_trunc('hour', moment, 'UTC');
+  step integer := case when content.group_key is null then 1 else 0 end;
+  sent_in_hour integer;
+  chosen callboard.notification_preferences;
+  attention text;
+  attention_until timestamptz;
+  group_id uuid;
+  overflow_id uuid;
+  decided callboard.decision;
+begin
+  insert into callboard.notification_rates as rate (user_id, hour, sent)
+  select recipient, this_hour, step
+  where not exists (
+    select from callboard.notification_preferences p
+    where p.user_id = recipient and callboard.muted_by(content.type, content.resource_type, content.resource_id,
+      p.muted_types, p.muted_resources, p.types) is not null)
+  on conflict on constraint notification_rates_pkey do update
+    set sent = case when rate.hour = excluded.hour then rate.sent else 0 end + excluded.sent, hour = excluded.hour
+  returning rate.sent + 1 - step into sent_in_hour;
+
+  select p.* into chosen from callboard.notification_preferences p where p.user_id = recipient;
+  select a.status, a.until into attention, attention_until from callboard.attention a where a.user_id = recipient;
+  if content.group_key is not null or settings.rate_overflow = 'fold' then
+    perform callboard.close_expired_groups(array[recipient], content.group_key, moment);
+  end if;
+  if content.group_key is not null then
+    select r.notification_id into group_id from callboard.notification_recipients r
+    where r.user_id = recipient and r.group_key = content.group_key and r.group_open;
+  end if;
+  if settings.rate_overflow = 'fold' then
+    select r.notification_id into overflow_id from callboard.notification_recipients r
+    where r.user_id = recipient and r.group_key = '~overflow' and r.group_open;
+  end if;
+  decided := callboard.decide(
+    row(content.type, content.priority, content.resource_type, content.resource_id, chosen.muted_types,
+        chosen.muted_resources, chosen.types, chosen.quiet_hours, attention, attention_until, group_id is not null,
+        overflow_id is not null, sent_in_hour, settings.rate_limit, settings.rate_overflow
+        )::callboard.decision_inputs, moment);
+  group_id := coalesce(group_id, overflow_id);
+
+  made.outcome := decided.outcome;
+  made.rule := decided.rule;
+  made.held_until := decided.held_until;
+  made.created := (decided.outcome = 'now')::integer;
+  made.held := (decided.outcome = 'held')::integer;
+  made.folded := (decided.outcome = 'folded')::integer;
+  made.rate_limited := (decided.outcome = 'suppressed' and decided.rule = 'rate_limited')::integer;
+  made.muted := (decided.outcome = 'suppressed')::integer - made.rate_limited;
+  if refuse_over_limit and made.rate_limited > 0 then
+    return made;
+  end if;
+  insert into callboard.notification_recipients (
+    notification_id, user_id, sent_in_hour, held_until, arrived_at, expires_at, outcome, rule, used, group_key,
+    group_open, group_actors)
+  select content.id, recipient, sent_in_hour, decided.held_until, c.*
+  from callboard.decided_copy(content, decided.outcome, decided.rule, decided.used, group_id, moment) c;
+  if made.folded > 0 then
+    perform callboard.fold_into(content, array[group_id], array[recipient], settings, moment);
+  elsif step = 0 and made.created + made.held > 0 then
+    update callboard.notification_rates rate set sent = rate.sent + 1 where rate.user_id = recipient;
+  end if;
+  made.id := content.id;
+  insert into callboard.notifications select (content).*;
+  made.payload := callboard.new_payload(content,
+    case when decided.rule = 'rate_limited' then '~overflow' else content.group_key end,
+    case when made.created > 0 then moment end);
+  if made.created > 0 then
+    perform callboard.enqueue_text(array['user:' || recipient], 'notification:new', made.payload, '/feed');
+  end if;
+  return made;
+end
+$$;
+comment on function callboard.create_copy(
+  callboard.notifications, text, callboard.notification_settings, boolean) is
+  'Private. Content, copy and message for one recipient. Over the limit it may store nothing.';
+
 -- `recipients` are distinct and sorted, so that no two calls deadlock. The first statement makes each wait for others
--- that decide for the same people; the second one sees what they committed.
+-- that decide for the same people; the later ones see what they committed.
 create function callboard.create_copies(
   content callboard.notifications, recipients text[], settings callboard.notification_settings,
   refuse_over_limit boolean
@@ -472,7 +660,6 @@ as $$
 #variable_conflict use_variable
 declare
   made callboard.created_notification;
-  copy callboard.notification_recipients;
   moment timestamptz := clock_timestamp();
   -- In a group only what is not folded counts, which is known after the decision.
   step integer := case when content.group_key is null then 1 else 0 end;
@@ -481,7 +668,13 @@ declare
   arriving text[];
   overflowing text[];
   overflow text;
+  holding text[];
+  folding text[];
+  group_ids uuid[];
 begin
+  if cardinality(recipients) = 1 then
+    return callboard.create_copy(content, recipients[array_lower(recipients, 1)], settings, refuse_over_limit);
+  end if;
   with rates as (
     insert into callboard.notification_rates as rate (user_id, hour, sent)
     select person.id, date_trunc('hour', moment, 'UTC'), step
@@ -497,99 +690,52 @@ begin
   select array_agg(rates.user_id), array_agg(rates.sent + 1 - step) into counted, counts from rates;
 
   if content.group_key is not null or settings.rate_overflow = 'fold' then
-    update callboard.notification_recipients r
-    set group_open = false
-    where r.user_id = any (recipients) and r.group_key in (content.group_key, '~overflow') and r.group_open
-      and r.expires_at <= moment;
+    perform callboard.close_expired_groups(recipients, content.group_key, moment);
   end if;
 
   with decided as materialized (
     select * from callboard.decide_each(content, recipients, counted, counts, settings, moment)
   ), copies as (
     insert into callboard.notification_recipients (
-      notification_id, user_id, arrived_at, expires_at, outcome, rule, used, sent_in_hour, held_until, group_key,
+      notification_id, user_id, sent_in_hour, held_until, arrived_at, expires_at, outcome, rule, used, group_key,
       group_open, group_actors)
-    select content.id, d.user_id, case when d.outcome = 'now' then moment end, content.expires_at, d.outcome, d.rule,
-           case when d.outcome = 'folded' then jsonb_build_object('into', d.group_id) || coalesce(d.used, '{}')
-           else d.used end,
-           d.sent_in_hour, d.held_until,
-           case when d.outcome in ('folded', 'suppressed') then null
-                when d.rule = 'rate_limited' then '~overflow'
-                else content.group_key end,
-           d.outcome in ('now', 'held') and (content.group_key is not null or d.rule is not distinct from 'rate_limited'),
-           case when content.group_key is not null or d.rule = 'rate_limited' then
-             case when content.actor is null then '{}' else array[content.actor] end end
+    select content.id, d.user_id, d.sent_in_hour, d.held_until, c.*
     from decided d
-    where not (refuse_over_limit and d.outcome = 'suppressed' and d.rule = 'rate_limited')
+    cross join lateral callboard.decided_copy(content, d.outcome, d.rule, d.used, d.group_id, moment) c
     order by d.place
-  ), folds as (
-    update callboard.notification_recipients r
-    set group_count = r.group_count + 1,
-        group_latest = content.id,
-        group_actors = case when content.actor is null or content.actor = any (r.group_actors)
-                              or cardinality(r.group_actors) >= 100 then r.group_actors
-                            else r.group_actors || content.actor end,
-        expires_at = case when r.expires_at is not null and content.expires_at is not null then
-                            greatest(r.expires_at, content.expires_at) end,
-        seen_at = null,
-        revision = r.revision + 1,
-        -- One that has arrived stays so; LEAST would make a hold of nothing.
-        held_until = case when content.priority = 'urgent' and r.held_until is not null then least(r.held_until, moment)
-                          else r.held_until end,
-        -- It stays so when another is folded before the group is let go.
-        used = case when content.priority = 'urgent' and r.held_until is not null
-                 then coalesce(r.used, '{}') || '{"urgent_joined": true}' else r.used end,
-        fold_pending = case when r.arrived_at is not null then r.fold_pending + 1 else 0 end,
-        fold_due = case when r.arrived_at is null then null
-                        when r.fold_pending + 1 >= settings.batch_size then moment
-                        else coalesce(r.fold_due, moment + settings.batch_timeout) end
-    from decided d
-    where d.outcome = 'folded' and r.notification_id = d.group_id and r.user_id = d.user_id
-  ), uncounted as (
-    update callboard.notification_rates rate
-    set sent = rate.sent + 1
-    from decided d
-    where step = 0 and d.outcome in ('now', 'held') and rate.user_id = d.user_id
   )
-  select count(*) filter (where d.outcome = 'now'),
-         count(*) filter (where d.outcome = 'held'),
-         count(*) filter (where d.outcome = 'folded'),
-         count(*) filter (where d.outcome = 'suppressed' and d.rule <> 'rate_limited'),
+  select count(*) filter (where d.outcome = 'suppressed' and d.rule <> 'rate_limited'),
          count(*) filter (where d.outcome = 'suppressed' and d.rule = 'rate_limited'),
-         max(d.outcome) filter (where cardinality(recipients) = 1),
-         max(d.rule) filter (where cardinality(recipients) = 1),
-         max(d.held_until) filter (where cardinality(recipients) = 1),
-         array_agg('user:' || d.user_id order by d.place) filter (
-           where d.outcome = 'now' and d.rule is distinct from 'rate_limited'),
-         array_agg('user:' || d.user_id order by d.place) filter (
-           where d.outcome = 'now' and d.rule = 'rate_limited')
-  into made.created, made.held, made.folded, made.muted, made.rate_limited, made.outcome, made.rule, made.held_until,
-       arriving, overflowing
+         array_agg('user:' || d.user_id order by d.place)
+           filter (where d.outcome = 'now' and d.rule is distinct from 'rate_limited'),
+         array_agg('user:' || d.user_id order by d.place) filter (where d.outcome = 'now' and d.rule = 'rate_limited'),
+         array_agg(d.user_id) filter (where d.outcome in ('now', 'held')),
+         array_agg(d.user_id) filter (where d.outcome = 'folded'),
+         array_agg(d.group_id) filter (where d.outcome = 'folded')
+  into made.muted, made.rate_limited, arriving, overflowing, holding, folding, group_ids
   from decided d;
+  made.created := coalesce(cardinality(arriving), 0) + coalesce(cardinality(overflowing), 0);
+  made.held := coalesce(cardinality(holding), 0) - made.created;
+  made.folded := coalesce(cardinality(folding), 0);
 
-  if refuse_over_limit and made.rate_limited > 0 then
-    return made;
+  if made.folded > 0 then
+    perform callboard.fold_into(content, group_ids, folding, settings, moment);
+  end if;
+  if step = 0 then
+    update callboard.notification_rates rate set sent = rate.sent + 1 where rate.user_id = any (holding);
   end if;
   made.id := content.id;
   insert into callboard.notifications select (content).*;
-  copy.arrived_at := case when made.created > 0 then moment end;
-  copy.expires_at := content.expires_at;
-  copy.revision := 1;
-  copy.group_key := content.group_key;
-  copy.group_count := 1;
-  copy.group_actors := case when content.actor is null then '{}' else array[content.actor] end;
-  made.payload := callboard.notification_payload(content, content, copy);
-  perform callboard.enqueue_text(arriving[first : first + 9999], 'notification:new', made.payload, '/feed')
-  from generate_series(1, cardinality(arriving), 10000) as part (first);
-  -- For some of several it begins the group of what is over the limit.
-  if overflowing is not null or made.rule = 'rate_limited' then
-    copy.group_key := '~overflow';
-    overflow := callboard.notification_payload(content, content, copy);
-    perform callboard.enqueue_text(overflowing[first : first + 9999], 'notification:new', overflow, '/feed')
-    from generate_series(1, cardinality(overflowing), 10000) as part (first);
-    if cardinality(recipients) = 1 then
-      made.payload := overflow;
-    end if;
+  made.payload := callboard.new_payload(content, content.group_key, case when made.created > 0 then moment end);
+  for part in 1..cardinality(coalesce(arriving, '{}')) by 10000 loop
+    perform callboard.enqueue_text(arriving[part : part + 9999], 'notification:new', made.payload, '/feed');
+  end loop;
+  -- For these it begins the group of what is over the limit.
+  if overflowing is not null then
+    overflow := callboard.new_payload(content, '~overflow', moment);
+    for part in 1..cardinality(overflowing) by 10000 loop
+      perform callboard.enqueue_text(overflowing[part : part + 9999], 'notification:new', overflow, '/feed');
+    end loop;
   end if;
   return made;
 end
