@@ -88,6 +88,13 @@ async def test_a_full_batch_goes_at_once(inbox: Inbox) -> None:
     assert await send(inbox, now() + 5 * SECOND) == 1
 
 
+async def test_those_that_fold_later_do_not_put_it_off(inbox: Inbox) -> None:
+    await grow(inbox, "a", "b")
+    due = await inbox.database.fetchval("select fold_due from callboard.notification_recipients where group_open")
+    await grow(inbox, "c")
+    assert await send(inbox, due) == 1
+
+
 async def test_the_timeout_is_a_setting(inbox: Inbox) -> None:
     await inbox.settings(batch_timeout=timedelta(seconds=60))
     await grow(inbox, "a", "b")
