@@ -185,7 +185,9 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def _listening(callboard: Callboard) -> AsyncIterator[int]:
-    listener = socket.create_server(("127.0.0.1", 0))
+    # Naming the protocol has asyncio send at once (TCP_NODELAY).
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
         callboard.asgi, ws=callboard.ws_protocol, lifespan="off", log_config=None, access_log=False, server_header=False
     )
