@@ -31,6 +31,7 @@ LOG_EVENTS: dict[str, str] = {
     "database.embedded_stopped": "seconds",
     "database.migrated": "version, name",
     "database.lost": "reason",
+    "database.deadlock": "reason",
     "database.back": "seconds_away",
     "database.frozen": "waiting",
     "database.answers": "",

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from callboard import web_files
-from callboard.app import Callboard, TokenAuthenticator, _dispatch, _roots, notification_settings
+from callboard.app import Callboard, TokenAuthenticator, _dispatch, _roots
 from callboard.auth.access import DefaultAccess
 from callboard.auth.tokens import verifier
 from callboard.clock import SystemClock
 from callboard.errors import SettingsError, StartError, Unauthenticated
 from callboard.notifications.choices import ChoiceService
+from callboard.options import notification_settings
 from callboard.rest.endpoint import Endpoint
 from callboard.settings import Settings, load
 from callboard.store.database import Database

@@ -2,30 +2,32 @@
 
 Owns: the pool, its timeouts, and the translation of every driver error into `callboard.errors`. The only
 module besides relay, migrate and embedded that imports asyncpg. Never: SQL of a slice, a retry (the caller's
-client knows better than we do whether to come again), session state on a pooled connection: it is not reset
-between users, which saves a round trip for each statement.
+client knows better than we do whether to come again; only what a deadlock has undone is done again), session
+state on a pooled connection: it is not reset between users, which saves a round trip for each statement.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 
 from callboard.clock import SystemClock
 from callboard.errors import CallboardError, Conflict, Invalid, StartError, StoreError, Unavailable
 from callboard.store.pulse import Pulse
-from callboard.telemetry import report
+from callboard.telemetry import log, report
 
 ACQUIRE_TIMEOUT = 1.0
 STATEMENT_TIMEOUT_MS = 10_000
 # The server's own timeout fires first; this one is for a network that swallows packets.
 COMMAND_TIMEOUT = 12.0
 CONNECT_TIMEOUT = 5.0
+# How often a statement is tried that ends up in deadlocks; each takes the server a second to see.
+DEADLOCKS = 3
 
 AWAY = "the database is not available, try again"
 
@@ -40,6 +42,7 @@ SESSION_SETTINGS = {
 }
 
 Row: TypeAlias = asyncpg.Record
+T = TypeVar("T")
 
 _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # Whatever a driver call can raise. OSError holds TimeoutError and every refused or broken connection.
@@ -70,6 +73,10 @@ class Queries(Protocol):
 
     async def execute(self, query: str, *args: object) -> str:
         """The command tag ("INSERT 0 1")."""
+
+
+class Deadlock(Unavailable):
+    """This transaction was rolled back because others waited for it in a circle: nothing of it is done."""
 
 
 class Database:
@@ -119,32 +126,28 @@ class Database:
             self._pool.terminate()
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
-        queries = await self._acquire()
-        try:
-            return await queries.fetch(query, *args)
-        finally:
-            await self._release(queries)
+        return await self._run(lambda queries: queries.fetch(query, *args))
 
     async def fetchrow(self, query: str, *args: object) -> Row | None:
-        queries = await self._acquire()
-        try:
-            return await queries.fetchrow(query, *args)
-        finally:
-            await self._release(queries)
+        return await self._run(lambda queries: queries.fetchrow(query, *args))
 
     async def fetchval(self, query: str, *args: object) -> Any:
-        queries = await self._acquire()
-        try:
-            return await queries.fetchval(query, *args)
-        finally:
-            await self._release(queries)
+        return await self._run(lambda queries: queries.fetchval(query, *args))
 
     async def execute(self, query: str, *args: object) -> str:
-        queries = await self._acquire()
-        try:
-            return await queries.execute(query, *args)
-        finally:
-            await self._release(queries)
+        return await self._run(lambda queries: queries.execute(query, *args))
+
+    async def _run(self, statement: Callable[[_Connection], Awaitable[T]]) -> T:
+        """Run a statement that is a transaction by itself; again if it was rolled back to end a deadlock."""
+        for _ in range(DEADLOCKS):
+            queries = await self._acquire()
+            try:
+                return await statement(queries)
+            except Deadlock as error:
+                log.warning("database.deadlock", reason=error.message)
+            finally:
+                await self._release(queries)
+        raise Unavailable(AWAY)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Queries]:
@@ -242,6 +245,8 @@ def translate(error: BaseException, *, lost: bool = False) -> CallboardError:
         return Conflict(str(getattr(error, "message", error)))
     if state in _BAD_TEXT_STATES or isinstance(error.__cause__, UnicodeEncodeError):
         return Invalid("text must be valid Unicode without the character NUL")
+    if state == "40P01" and not lost:
+        return Deadlock("two transactions waited for each other, and this one was rolled back")
     if lost or isinstance(error, OSError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
         return Unavailable(AWAY)
     name = f"{type(error).__name__} {state}".strip()

@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from callboard.errors import Invalid, StartError, StoreError, Unavailable
-from callboard.store.database import Database
+from callboard.store.database import DEADLOCKS, Database, Deadlock
 from callboard.store.embedded import EmbeddedPostgres
 
 
@@ -138,7 +138,7 @@ async def test_no_free_connection_is_unavailable_within_a_second_or_so(dsn: str)
     await database.close()
 
 
-async def test_deadlock_is_unavailable(dsn: str, database: Database) -> None:
+async def test_a_deadlock_of_transactions_is_unavailable(dsn: str, database: Database) -> None:
     await database.execute("create table t (n integer primary key); insert into t values (1), (2)")
     both_hold = asyncio.Barrier(2)
 
@@ -149,7 +149,22 @@ async def test_deadlock_is_unavailable(dsn: str, database: Database) -> None:
             await queries.execute("update t set n = n where n = $1", second)
 
     results = await asyncio.gather(update(1, 2), update(2, 1), return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["NoneType", "Unavailable"]
+    assert sorted(type(result).__name__ for result in results) == ["Deadlock", "NoneType"]
+    assert issubclass(Deadlock, Unavailable)
+
+
+@pytest.mark.parametrize("deadlocks", [0, 2, 3])
+async def test_a_statement_that_a_deadlock_undid_is_done_again(database: Database, deadlocks: int) -> None:
+    await database.execute("create table t (n integer); create sequence tries")
+    undone = "if nextval('tries') <= %d then raise exception using errcode = '40P01'; end if"
+    statement = f"do $$ begin insert into t values (1); {undone % deadlocks}; end $$"
+    if deadlocks < DEADLOCKS:
+        await database.execute(statement)
+    else:
+        with pytest.raises(Unavailable):
+            await database.execute(statement)
+    assert await database.fetchval("select count(*) from t") == (deadlocks < DEADLOCKS)
+    assert await database.fetchval("select last_value from tries") == min(deadlocks + 1, DEADLOCKS)
 
 
 async def test_stopped_server_is_unavailable_in_about_a_second_and_comes_back(tmp_path: Path) -> None:
