@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from callboard.errors import CallboardError, Conflict, Invalid, StoreError, Unavailable
-from callboard.store.database import reason_of, translate
+from callboard.store.database import Deadlock, reason_of, translate
 
 
 def refused(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
@@ -25,7 +25,7 @@ def refused(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
         (asyncpg.CrashShutdownError("terminating connection"), Unavailable),
         (asyncpg.TooManyConnectionsError("sorry, too many clients"), Unavailable),
         (asyncpg.DiskFullError("no space left"), Unavailable),
-        (asyncpg.DeadlockDetectedError("deadlock detected"), Unavailable),
+        (asyncpg.DeadlockDetectedError("deadlock detected"), Deadlock),
         (asyncpg.SerializationError("could not serialize"), Unavailable),
         (asyncpg.LockNotAvailableError("lock timeout"), Unavailable),
         (asyncpg.QueryCanceledError("statement timeout"), Unavailable),
