@@ -27,8 +27,9 @@ from callboard.realtime.node import Node
 from callboard.transports.asgi import AsgiWebSocket
 from callboard.transports.asgi_types import Receive, Scope, Send
 from callboard.transports.cors import Cors
-from callboard.transports.front import Front
+from callboard.transports.front import before
 from callboard.transports.handshake import Policy
+from callboard.transports.http import HttpProtocol
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
 from callboard.wire import socketio
@@ -147,7 +148,7 @@ async def serve(port: int, transport: str) -> None:
         create_app(engines),
         host="127.0.0.1",
         port=port,
-        http=Front if transport == "native" else "httptools",
+        http=before(HttpProtocol) if transport == "native" else "httptools",
         ws=protocol_class(engines, Policy(origins=frozenset({"http://localhost:3000"})))
         if transport == "native"
         else "websockets-sansio",

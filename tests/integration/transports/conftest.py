@@ -17,8 +17,9 @@ from tests.integration.transports.native_client import (
 from callboard.clock import SystemClock
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine, EngineOptions
-from callboard.transports.front import Front
+from callboard.transports.front import before
 from callboard.transports.handshake import Policy
+from callboard.transports.http import HttpProtocol
 from callboard.transports.native import protocol_class
 from callboard.transports.polling import Polling
 
@@ -64,7 +65,7 @@ class Server:
             Polling(self.engine, policy),
             port=0,
             ws=protocol_class({"/socket.io/": self.engine}, policy),
-            http=Front,
+            http=before(HttpProtocol),
             lifespan="off",
             log_config=None,  # logging is the whole process's: other tests look at it
         )

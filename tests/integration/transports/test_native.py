@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
@@ -31,6 +32,7 @@ from callboard.transports.handshake import Policy
 from callboard.transports.http import HttpProtocol
 from callboard.transports.link import Link
 from callboard.transports.native import READ_BUFFER, NativeSink, protocol_class
+from callboard.transports.turnstile import Turnstile
 from callboard.wire.engineio import Outgoing
 
 # The seam
@@ -101,6 +103,33 @@ async def test_the_answer_to_the_upgrade_and_the_first_packet_leave_in_one_write
     head, _, frames = opening.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")
     assert frames[:1] == b"\x81"
+
+
+async def test_an_upgrade_that_waits_for_its_turn_takes_what_came_meanwhile(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Callable[[], None]] = []
+    held = asyncio.Event()
+
+    def hold(turnstile: Turnstile, work: Callable[[], None]) -> bool:
+        waiting.append(work)
+        held.set()
+        return False
+
+    monkeypatch.setattr(Turnstile, "enter", hold)
+    async with server.client() as client, server.client() as gone:
+        for each in (client, gone):
+            held.clear()
+            each.writer.write(upgrade_request("EIO=4&transport=websocket") + frame(TEXT, b"4a"))
+            await held.wait()
+        client.say("4b")
+        assert not server.engine.connections
+        gone.writer.transport.abort()
+        await settle()
+        for work in waiting:
+            work()
+        assert await client.answer_head() == 101
+        assert [await server.receivers[0].message() for _ in range(2)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("pieces", [1, 2])

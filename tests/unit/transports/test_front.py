@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -90,6 +91,7 @@ class Transport:
     def __init__(self) -> None:
         self.protocol: Any = None
         self.closed = False
+        self.paused = False
         self.written = b""
 
     def set_protocol(self, protocol: Any) -> None:
@@ -106,6 +108,9 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         self.written += data
+
+    def pause_reading(self) -> None:
+        self.paused = True
 
     def close(self) -> None:
         self.closed = True
@@ -127,10 +132,14 @@ class Rig:
         self.state = ServerState()
         config = Config(lambda *_: None, ws="none", log_config=None)
         config.load()
+        self.config = config
         self.front = before(http)(config=config, server_state=self.state, app_state={}, _loop=Loop(timers))
         self.transport = Transport()
         self.transport.protocol = self.front
         self.front.connection_made(cast(asyncio.Transport, self.transport))
+
+    def fail(self, **parts: object) -> None:
+        raise AssertionError("a WebSocket was made")
 
 
 @pytest.fixture
@@ -169,3 +178,16 @@ def test_an_end_leaves_nothing(rig: Rig) -> None:
 def test_a_server_that_ends_closes_it(rig: Rig) -> None:
     rig.front.shutdown()
     assert rig.transport.closed
+
+
+async def test_a_client_that_has_gone_while_it_waited_is_no_work(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[Callable[[], None]] = []
+    monkeypatch.setattr(rig.front.turnstile, "enter", waiting.append)
+    monkeypatch.setattr(rig.config, "ws_protocol_class", rig.fail)
+    rig.front.data_received(REQUEST)
+    assert rig.transport.paused
+    rig.transport.close()
+    [work] = waiting
+    work()
+    assert not rig.state.connections
+    assert rig.transport.written == b""
