@@ -360,14 +360,14 @@ def _change(change: Change) -> str:
     return _CHANGE.replace("{set}", set_).replace("{needed}", f"r.{needed}")
 
 
-# Locked in one order, so that two at once do not deadlock.
+# Locked in the order of all changes, by id, so that two at once do not deadlock.
 MARK_ALL_READ = """
 with unread as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and arrived_at is not null and read_at is null and archived_at is null
     and (expires_at is null or expires_at > now())
-  order by arrived_at desc, notification_id desc
+  order by notification_id
   for update
 ), changed as (
   update callboard.notification_recipients r
@@ -390,10 +390,17 @@ select (select count(*) from changed) as updated, callboard.position() as positi
 """
 
 DELETE = """
-with gone as (
-  delete from callboard.notification_recipients
+with target as materialized (
+  select notification_id
+  from callboard.notification_recipients
   where user_id = $1 and notification_id = any ($2::uuid[]) and arrived_at is not null
-  returning notification_id, revision + 1 as revision
+  order by notification_id
+  for update
+), gone as (
+  delete from callboard.notification_recipients r
+  using target
+  where r.user_id = $1 and r.notification_id = target.notification_id
+  returning r.notification_id, r.revision + 1 as revision
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:deleted',
     json_build_object('id', notification_id, 'revision', revision)::text, '/feed')
