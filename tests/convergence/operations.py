@@ -31,7 +31,13 @@ EXPIRE = """
 update callboard.notification_recipients set expires_at = now() - interval '1 second'
 where user_id = $1 and expires_at is not null and notification_id = any (array(
   select notification_id from callboard.notification_recipients
-  where user_id = $1 and expires_at is not null order by notification_id limit 2))
+  where user_id = $1 and expires_at is not null order by notification_id limit 1))
+"""
+
+# Locks in the order of those who create, so that they do not deadlock.
+NEXT_HOUR = """
+with rates as (select user_id from callboard.notification_rates order by user_id collate "C" for update)
+update callboard.notification_rates r set sent = 0 from rates where r.user_id = rates.user_id
 """
 
 Operation = Callable[[], Coroutine[Any, Any, None]]
@@ -205,7 +211,7 @@ class Operations:
 
     def _next_hour(self) -> Operation:
         async def begin() -> None:
-            await self._stage.database.execute("update callboard.notification_rates set sent = 0")
+            await self._stage.database.execute(NEXT_HOUR)
 
         return begin
 

@@ -22,11 +22,11 @@ FOLLOWED = {"resource_type": "episode", "resource_id": "4"}
 LIMIT = "update callboard.notification_settings set rate_limit = $1, rate_overflow = $2"
 MANY = """
 select callboard.create_notification(array[$1], 'note', n::text, '', '{}', 'normal', null, null, null, null, null)
-from generate_series(1, 520) n
+from generate_series(1, $2::integer) n
 """
 
 GROUPED = "select callboard.create_notification(array[$1], 'note', $2, '', '{}', 'normal', null, null, null, 'g', null)"
-WAITS = "select exists (select from pg_locks where not granted)"
+WAITS = "select count(*) >= $1 from pg_locks where not granted"
 
 # Takes messages of a name out of every transaction, as an operation that forgets its message would.
 LOSE = """
@@ -259,15 +259,32 @@ async def test_a_change_that_waited_for_a_fold_shows_it(stage: Stage) -> None:
     async with stage.database.transaction() as folding:
         await folding.execute(GROUPED, "u", "second")
         reading = asyncio.create_task(stage.ask("POST", f"/notifications/{id_}/read", token))
-        await until(lambda: stage.database.fetchval(WAITS))
+        await until(lambda: stage.database.fetchval(WAITS, 1))
     status, answer = await reading
     assert (status, answer["title"], answer["group"]["latest"]["title"]) == (200, "second", "second")
     assert answer["read_at"] is not None
 
 
+@pytest.mark.parametrize("what", ["seen", "delete"])
+async def test_changes_of_several_at_once_do_not_deadlock(stage: Stage, what: str) -> None:
+    """One waits for the first of two copies, and then the other comes, which wants both as well."""
+    token = stage.token("u")
+    await stage.database.execute(MANY, "u", 2)
+    ids = await stage.database.fetchval("select array_agg(id::text order by id) from callboard.notifications")
+    async with stage.database.transaction() as first:
+        await first.execute(
+            "select from callboard.notification_recipients where notification_id = $1 for update", UUID(ids[0])
+        )
+        several = asyncio.create_task(stage.ask("POST", f"/notifications/{what}", token, {"ids": ids}))
+        await until(lambda: stage.database.fetchval(WAITS, 1))
+        all_ = asyncio.create_task(stage.ask("POST", "/notifications/read-all", token))
+        await until(lambda: stage.database.fetchval(WAITS, 2))
+    assert [status for status, _ in await asyncio.gather(several, all_)] == [200, 200]
+
+
 async def test_reading_more_than_are_told_of_reads_all(stage: Stage) -> None:
     """The 500 newest come as messages, the others by the count of 0."""
-    await stage.database.execute(MANY, "u")
+    await stage.database.execute(MANY, "u", 520)
     await stage.settle()
     async with tab(stage, "u") as acting, tab(stage, "u") as other:
         acting.page_size = other.page_size = 100
