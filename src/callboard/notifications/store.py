@@ -413,9 +413,9 @@ select count(*) from sent
 """
 
 # A count is that of its position: what is stored but has no number in the log yet is left out, since its
-# `notification:new` comes after that position and clients count it then. There is mostly nothing in the outbox, but for
-# dead rows, which the index passes over for nothing: so it is read in order, like MOVE does. Of a `limit` that is written
-# as a number the planner makes a sort of the whole table.
+# `notification:new` comes after that position and clients count it then. There is mostly nothing in the outbox but dead
+# rows, which the index passes over for nothing: so it is read in order, like MOVE does. Of a `limit` that is written as
+# a number the planner makes a sort of the whole table.
 UNREAD_COUNTS = """
 with coming as materialized (
   select room, payload ->> 'id' as id
