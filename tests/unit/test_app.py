@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callboard import web_files
-from callboard.app import Callboard, TokenAuthenticator, _dispatch, _roots
+from callboard.app import Callboard, TokenAuthenticator, _dispatch, _roots, notification_settings
+from callboard.auth.access import DefaultAccess
 from callboard.auth.tokens import verifier
 from callboard.clock import SystemClock
 from callboard.errors import SettingsError, StartError, Unauthenticated
+from callboard.notifications.choices import ChoiceService
 from callboard.rest.endpoint import Endpoint
-from callboard.settings import Settings
+from callboard.settings import Settings, load
+from callboard.store.database import Database
 
 SETTINGS = Settings(data_dir=Path("/nonexistent"), jwt_secret="a secret for tests, 32 bytes long")
 
@@ -118,3 +122,30 @@ async def test_a_node_starts_and_stops(dsn: str) -> None:
     assert callboard.relay.ready
     await callboard.stop()
     assert not callboard.relay.ready
+
+
+async def test_a_start_tells_the_database_the_settings_of_notifications(dsn: str) -> None:
+    settings = load(
+        {
+            "DATABASE_URL": dsn,
+            "JWT_SECRET": "a secret for tests, 32 bytes long",
+            "NOTIFICATION_RATE_LIMIT": "7",
+            "NOTIFICATION_RATE_OVERFLOW": "fold",
+            "NOTIFICATION_BATCH_SIZE": "8",
+            "NOTIFICATION_BATCH_TIMEOUT": "1500",
+            "NOTIFICATION_TYPES": "b,a",
+        },
+        data_dir=Path("/nonexistent"),
+    )
+    database = await Database.open(dsn, min_size=1, max_size=1)
+    try:
+        await ChoiceService(database, DefaultAccess()).configure(notification_settings(settings))
+        row = await database.fetchrow("select * from callboard.notification_settings")
+        assert row is not None
+        assert tuple(row)[1:] == (7, "fold", 8, timedelta(milliseconds=1500), ["a", "b"])
+        await ChoiceService(database, DefaultAccess()).configure(notification_settings(load({}, data_dir=Path("/x"))))
+        row = await database.fetchrow("select * from callboard.notification_settings")
+        assert row is not None
+        assert tuple(row)[1:] == (50, "suppress", 100, timedelta(seconds=5), None)
+    finally:
+        await database.close()

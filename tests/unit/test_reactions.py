@@ -105,6 +105,8 @@ def test_a_message_goes_to_its_rooms_with_its_position() -> None:
         ("notification:new", ("user:u1",), ["u1"]),
         ("notification:updated", ("user:u1",), ["u1"]),
         ("notification:deleted", ("user:a:b",), ["a:b"]),
+        ("notification:deleted", ("user:u1", "team:art", "user:u2"), ["u1", "u2"]),
+        ("notification:updated", ("user:u1", "user:u2"), []),
         ("notification:new", ("user:u1", "user:u2"), []),
         ("notification:new", ("team:art",), []),
         ("activity:new", ("user:u1",), []),

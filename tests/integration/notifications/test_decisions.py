@@ -127,17 +127,27 @@ async def test_who_is_still_busy_then_has_it_held_again(inbox: Inbox) -> None:
     assert await inbox.count() == 1
 
 
-async def test_what_was_muted_meanwhile_never_arrives(inbox: Inbox) -> None:
+@pytest.mark.parametrize(
+    ("mute", "rule", "unmute"),
+    [
+        ({"muted_types": ["a"]}, "muted_type", {"muted_types": []}),
+        ({"types": {"a": {"muted": True}}}, "muted_type", {"types": {}}),
+        ({"muted_resources": [{"type": "episode", "id": "4"}]}, "muted_resource", {"muted_resources": []}),
+    ],
+)
+async def test_what_was_muted_meanwhile_never_arrives(
+    inbox: Inbox, mute: dict[str, Any], rule: str, unmute: dict[str, Any]
+) -> None:
     until = now() + HOUR
     await inbox.status("dnd", until)
-    held = await inbox.notify(group_key="g")
+    held = await inbox.notify(group_key="g", resource={"type": "episode", "id": "4"})
     assert held.id is not None
-    await inbox.prefer(muted_types=["a"])
+    await inbox.prefer(**mute)
     assert await inbox.release(now()) == (1, 0)
     assert await inbox.release(until) == (0, 0)
     explained = await inbox.explain(held.id)
-    assert (explained["outcome"], explained["rule"], explained["held_until"]) == ("suppressed", "muted_type", None)
-    await inbox.prefer(muted_types=[])
+    assert (explained["outcome"], explained["rule"], explained["held_until"]) == ("suppressed", rule, None)
+    await inbox.prefer(**unmute)
     await inbox.status(None)
     assert (await inbox.notify(group_key="g")).outcome == "now"
 
@@ -150,7 +160,7 @@ async def test_changed_preferences_have_what_is_held_decided_again_at_once_and_i
         await inbox.notify(["u1", "u2"], title)
     # Rows on disk lie in another order.
     await inbox.database.execute(
-        "update callboard.notification_recipients set seen_at = null where notification_id = "
+        "update callboard.notification_recipients set expires_at = now() + interval '1 day' where notification_id = "
         "(select notification_id from callboard.notification_recipients order by 1 limit 1)"
     )
     await inbox.prefer(quiet_hours=None)

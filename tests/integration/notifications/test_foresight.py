@@ -183,3 +183,14 @@ async def test_the_owner_and_admins_are_told_and_nobody_else(inbox: Inbox, clien
     assert (await client.get(path, headers=bearer("u2"))).status_code == 404
     for unknown in (str(uuid4()), "nonsense"):
         assert (await client.get(f"notifications/{unknown}/explain", headers=U1)).status_code == 404
+
+
+async def test_a_hold_without_an_end_has_none(inbox: Inbox, client: httpx.AsyncClient) -> None:
+    await inbox.status("busy")
+    dry = (await post(client, {"user_id": "u1"}, dry=True)).json()
+    made = (await post(client, {"user_id": "u1"})).json()
+    assert made["decision"] == {"outcome": "held", "rule": "attention", "held_until": None}
+    assert (dry["held"], dry["recipients"][0]["held_until"]) == (1, None)
+    explained = await explain(client, made["id"], "u1")
+    assert (explained["held_until"], explained["used"]["attention"]) == (None, "busy")
+    assert explained["summary"] == "It was held because the status was busy; it arrives when that changes."

@@ -88,6 +88,13 @@ async def test_a_full_batch_goes_at_once(inbox: Inbox) -> None:
     assert await send(inbox, now() + 5 * SECOND) == 1
 
 
+async def test_those_that_fold_later_do_not_put_it_off(inbox: Inbox) -> None:
+    await grow(inbox, "a", "b")
+    due = await inbox.database.fetchval("select fold_due from callboard.notification_recipients where group_open")
+    await grow(inbox, "c")
+    assert await send(inbox, due) == 1
+
+
 async def test_the_timeout_is_a_setting(inbox: Inbox) -> None:
     await inbox.settings(batch_timeout=timedelta(seconds=60))
     await grow(inbox, "a", "b")
@@ -98,12 +105,12 @@ async def test_the_timeout_is_a_setting(inbox: Inbox) -> None:
 async def test_groups_go_in_the_order_in_which_they_are_due(inbox: Inbox) -> None:
     for key in ("one", "two", "three"):
         await grow(inbox, "first", key=key)
-    for key in ("two", "three", "one"):
+    for key in ("three", "two", "one"):
         await grow(inbox, f"latest of {key}", key=key)
     await inbox.sent()
     assert [await send(inbox, now() + HOUR, 2), await send(inbox, now() + 2 * HOUR, 2)] == [2, 1]
-    assert [each.payload["group_key"] for each in await inbox.sent()] == ["two", "three", "one"]
-    assert [item["group_key"] for item in await inbox.items()] == ["one", "three", "two"]
+    assert [each.payload["group_key"] for each in await inbox.sent()] == ["three", "two", "one"]
+    assert [item["group_key"] for item in await inbox.items()] == ["one", "two", "three"]
 
 
 async def test_copies_that_grew_together_share_their_message(inbox: Inbox) -> None:
@@ -216,3 +223,21 @@ async def test_an_urgent_one_takes_its_held_group_along(inbox: Inbox, after: lis
         await inbox.notify(title="more", group_key="g", priority=priority)
     assert await inbox.release(now()) == (1, 1)
     assert (await inbox.items())[0]["group"]["count"] == 2 + len(after)
+
+
+async def test_of_a_group_that_has_expired_no_more_is_said(inbox: Inbox) -> None:
+    await inbox.notify(group_key="g", expires_in=60)
+    await inbox.notify(group_key="g", expires_in=60)
+    await inbox.sent()
+    assert await send(inbox, now() + HOUR) == 1
+    assert await inbox.sent() == []
+
+
+async def test_a_group_that_somebody_changes_is_passed_over(inbox: Inbox) -> None:
+    for key in ("one", "two"):
+        await grow(inbox, "a", "b", key=key)
+    later = now() + HOUR
+    async with inbox.database.transaction() as other:
+        assert await inbox.upkeep.send_folds(other, later, 1) == 1
+        assert await send(inbox, later) == 1
+    assert await send(inbox, later) == 0

@@ -225,3 +225,17 @@ async def test_the_floor_of_ids(inbox: Inbox) -> None:
     floor: UUID = await inbox.database.fetchval("select callboard.uuid_floor($1)", at)
     assert (int(floor.hex[:12], 16), floor.version) == (int(at.timestamp() * 1000), 7)
     assert floor.hex[12:] == "70008000000000000000"
+
+
+async def test_what_is_spent_goes_in_batches_past_what_is_in_use(inbox: Inbox) -> None:
+    for user in ("u1", "u2", "u3", "u4"):
+        await inbox.notify(user)
+        await inbox.database.execute(
+            "insert into callboard.idempotency_keys (caller, key, fingerprint) values ($1, 'k', '')", user
+        )
+    later = now() + 26 * HOUR
+    async with inbox.database.transaction() as using:
+        await using.execute("update callboard.notification_rates set sent = 2 where user_id = 'u1'")
+        await using.execute("update callboard.idempotency_keys set answer = '{}' where caller = 'u1'")
+        assert [await inbox.upkeep.remove_spent(inbox.database, later, 2) for _ in range(3)] == [4, 2, 0]
+    assert await inbox.upkeep.remove_spent(inbox.database, later, 2) == 2

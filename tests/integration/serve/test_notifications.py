@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from tests.integration.serve.kit import Server, Tab, tab
 
+HOUR = timedelta(hours=1)
 POLLING = ("polling",)
 
 
@@ -177,3 +180,21 @@ async def test_who_is_no_admin_sends_nothing(server: Server, user: str, path: st
         assert answer.json()["code"] == "forbidden"
         before = len(here.messages)
         await prove_silence(server, here, user, before)
+
+
+async def test_what_was_held_arrives_by_itself_when_the_hold_ends(server: Server, user: str) -> None:
+    now = datetime.now(UTC)
+    quiet = {"start": f"{now - HOUR:%H:%M}", "end": f"{now + HOUR:%H:%M}", "timezone": "UTC"}
+    preferences = "/api/v1/notifications/preferences"
+    async with tab(server, user) as here, server.rest(user) as client:
+        await here.until_count(0)
+        assert (await client.post(preferences, json={"quiet_hours": quiet})).status_code == 200
+        assert (await server.notify(user, title="held"))["held"] == 1
+        await server.notify(user, title="urgent", priority="urgent")
+        await here.until_title("urgent")
+        assert [got["title"] for got in here.got("notification:new")] == ["urgent"]
+        assert (await client.post(preferences, json={"quiet_hours": None})).status_code == 200
+        await here.until_title("held")
+        await here.until_count(2)
+        listed = (await client.get("/api/v1/notifications")).json()
+        assert listed["items"] == here.got("notification:new")[::-1]

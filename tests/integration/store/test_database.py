@@ -232,3 +232,10 @@ async def test_publish_needs_no_right_on_the_tables(dsn: str, database: Database
         await admin.execute("reset role; revoke all on schema callboard from host; drop role host")
         await admin.close()
     assert await database.fetchval("select count(*) from callboard.outbox") == 1
+
+
+async def test_uuid_v7_keeps_the_order_within_a_millisecond(database: Database) -> None:
+    async with database.transaction() as queries:
+        ids = [await queries.fetchval("select callboard.uuid_v7()") for _ in range(300)]
+    assert ids == sorted(ids)
+    assert {(id_.version, id_.variant) for id_ in ids} == {(7, "specified in RFC 4122")}
