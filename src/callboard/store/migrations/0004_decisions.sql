@@ -5,12 +5,15 @@
 
 -- What was created in one millisecond keeps its order too: holds that end together let go by it.
 create or replace function callboard.uuid_v7() returns uuid
-language sql volatile parallel safe
-return (
-  select (lpad(to_hex(made.at / 1000), 12, '0') || '7' || lpad(to_hex(made.at % 1000 * 4096 / 1000), 3, '0')
-    || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid
-  from (select floor(extract(epoch from clock_timestamp()) * 1000000)::bigint as at) made
-);
+language plpgsql volatile parallel safe
+as $$
+declare
+  at bigint := floor(extract(epoch from clock_timestamp()) * 1000000);
+begin
+  return (lpad(to_hex(at / 1000), 12, '0') || '7' || lpad(to_hex(at % 1000 * 4096 / 1000), 3, '0')
+    || substr(gen_random_uuid()::text, 20))::uuid;
+end
+$$;
 comment on function callboard.uuid_v7() is
   'RFC 9562, section 5.7 and method 3 of 6.2: 48 bits of milliseconds, 12 of their fraction, then random bits.';
 
