@@ -34,8 +34,9 @@ class FakeSink:
         """All messages in order, without the OPEN packet."""
         return [text for batch in self.writes for text in batch if not text.startswith("0")]
 
-    def write_one(self, outgoing: Outgoing) -> None:
+    def write_one(self, outgoing: Outgoing) -> int:
         self.write([outgoing])
+        return 0
 
     def write(self, batch: list[Outgoing]) -> None:
         if self.failing:

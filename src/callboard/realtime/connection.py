@@ -48,8 +48,11 @@ class Sink(Protocol):
     def write(self, batch: list[Outgoing]) -> None:
         """Send these messages, in order, in one write where the transport can. The list is the sink's now."""
 
-    def write_one(self, outgoing: Outgoing) -> None:
-        """The same with one message."""
+    def write_one(self, outgoing: Outgoing) -> int:
+        """The same with one message of which many sinks are given the same; returns the bytes that are to be counted.
+
+        A sink that counts for itself returns 0. `make_room` was called.
+        """
 
     def unsent(self) -> int:
         """Bytes taken by `write` that the peer's kernel has not."""

@@ -206,17 +206,19 @@ class Engine:
                 self._fail(connection, error)
 
     def _write(self, lone: _Broadcast) -> None:
-        outgoing = lone.outgoing
+        outgoing, sent = lone.outgoing, 0
+        outgoing.make_room()
         for connection in lone.connections:
             try:
                 if connection.paused:
                     lone.queue_to(connection)
                 else:
-                    connection.sink.write_one(outgoing)
+                    sent += connection.sink.write_one(outgoing)
                 if connection.paused:
                     connection.bound()
             except Exception as error:  # as in _flush
                 self._fail(connection, error)
+        self.traffic.bytes_out += sent
 
     def _fail(self, connection: Connection, error: Exception) -> None:
         telemetry.log.exception("task.failed", task="flush", reason=repr(error))

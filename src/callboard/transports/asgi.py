@@ -43,8 +43,9 @@ class AsgiSink:
             self.connection.pause()
         self._wake.set()
 
-    def write_one(self, outgoing: Outgoing) -> None:
+    def write_one(self, outgoing: Outgoing) -> int:
         self.write([outgoing])
+        return 0
 
     def unsent(self) -> int:
         return self._size

@@ -58,13 +58,12 @@ _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 class NativeSink(WSListener):
     """One WebSocket: picows' listener and the connection's sink in one object."""
 
-    __slots__ = ("_assembler", "_engine", "_opened_by", "_traffic", "_transport", "_write", "address", "connection")
+    __slots__ = ("_assembler", "_engine", "_opened_by", "_transport", "_write", "address", "connection")
 
     name = "websocket"
 
     def __init__(self, engine: Engine, address: str, connection: Connection | None) -> None:
         self._engine = engine
-        self._traffic = engine.traffic
         self.address = address
         # A WebSocket that names a session stands beside it until the upgrade is complete.
         self._opened_by = connection
@@ -80,12 +79,13 @@ class NativeSink(WSListener):
         self._engine.traffic.bytes_out += len(data)
         self._write(data)
 
-    def write_one(self, outgoing: Outgoing) -> None:
-        if self._transport is None or outgoing.attachments:
+    def write_one(self, outgoing: Outgoing) -> int:
+        transport, buffer = self._transport, outgoing.buffer
+        if transport is None or buffer is None:
             self.write([outgoing])
-            return
-        self._traffic.bytes_out += outgoing.frame_size
-        self._transport.send_reuse_external_bytearray(_TEXT, outgoing.buffer, FRAME_ROOM)
+            return 0
+        transport.send_reuse_external_bytearray(_TEXT, buffer, FRAME_ROOM)
+        return outgoing.frame_size
 
     def unsent(self) -> int:
         return int(self._transport.underlying_transport.get_write_buffer_size()) if self._transport else 0

@@ -60,8 +60,9 @@ class PollingSink:
         self._size += sum(outgoing.size for outgoing in batch)
         self._wake()
 
-    def write_one(self, outgoing: Outgoing) -> None:
+    def write_one(self, outgoing: Outgoing) -> int:
         self.write([outgoing])
+        return 0
 
     def unsent(self) -> int:
         return self._size

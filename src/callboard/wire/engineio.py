@@ -61,13 +61,13 @@ class Outgoing:
     which must leave directly behind it. Immutable by convention: it is shared by every connection it goes to.
     """
 
-    __slots__ = ("_buffer", "_frame", "_payload", "attachments", "frame_size", "text")
+    __slots__ = ("_frame", "_payload", "attachments", "buffer", "frame_size", "text")
 
     def __init__(self, text: bytes, attachments: tuple[bytes, ...] = ()) -> None:
         self.text = text
         self.attachments = attachments
-        self.frame_size = frames.size(len(text))
-        self._buffer: bytearray | None = None
+        self.buffer: bytearray | None = None
+        self.frame_size = 0
         self._frame: bytes | None = None
         self._payload: bytes | None = None
 
@@ -80,12 +80,14 @@ class Outgoing:
             self._frame = b"".join(parts)
         return self._frame
 
-    @property
-    def buffer(self) -> bytearray:
-        """FRAME_ROOM bytes and `text`, for a writer that makes the frame's head in place, the same each time."""
-        if self._buffer is None:
-            self._buffer = bytearray(FRAME_ROOM) + self.text
-        return self._buffer
+    def make_room(self) -> None:
+        """Set `buffer` and `frame_size`, unless there are attachments: many writers follow.
+
+        The buffer is FRAME_ROOM bytes and `text`; a writer makes the frame's head in place, the same each time.
+        """
+        if self.buffer is None and not self.attachments:
+            self.buffer = bytearray(FRAME_ROOM) + self.text
+            self.frame_size = frames.size(len(self.text))
 
     @property
     def payload(self) -> bytes:

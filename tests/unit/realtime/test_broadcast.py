@@ -91,10 +91,10 @@ async def test_a_write_that_leaves_too_much_unsent_ends_the_connection(rig: Rig,
     (one, _), (two, second) = pair
 
     class Full(FakeSink):
-        def write_one(self, outgoing: Outgoing) -> None:
-            super().write_one(outgoing)
+        def write_one(self, outgoing: Outgoing) -> int:
             self.waiting = OPTIONS.max_unsent + 1
             one.pause()
+            return super().write_one(outgoing)
 
     one.sink = Full()
     broadcast(rig, "a", one, two)
@@ -150,9 +150,10 @@ async def test_what_is_sent_while_it_is_written_comes_behind_it(rig: Rig, pair: 
     (one, _), (two, second) = pair
 
     class Echo(FakeSink):
-        def write_one(self, outgoing: Outgoing) -> None:
+        def write_one(self, outgoing: Outgoing) -> int:
             two.send(message("late"))
             broadcast(rig, "later", two)
+            return 0
 
     one.sink = Echo()
     broadcast(rig, "a", one, two)
