@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from callboard.errors import Forbidden
+from callboard.notifications.creation_store import Created, Decided, Key
 from callboard.notifications.explanations import sentence
 from callboard.notifications.model import (
     MAX_DATA_BYTES,
@@ -39,7 +40,7 @@ from callboard.notifications.payloads import (
     time_text,
 )
 from callboard.notifications.service import NotificationService
-from callboard.notifications.store import Change, Created, Decided, Key
+from callboard.notifications.store import Change
 from callboard.rest.body import object_bytes
 from callboard.rest.endpoint import Call, Endpoint
 from callboard.rest.pagination import Page, PageQuery, Place, decode_cursor, page_bytes

@@ -15,20 +15,9 @@ from uuid import UUID
 from callboard import telemetry
 from callboard.clock import Clock, SystemClock
 from callboard.errors import NotFound, RateLimited
+from callboard.notifications.creation_store import Content, Created, CreationStore, Decided, Key, Recipients, ToOne
 from callboard.notifications.model import FollowedResource, NewNotification, check_type
-from callboard.notifications.store import (
-    AllRead,
-    Change,
-    Content,
-    Created,
-    Decided,
-    Key,
-    ListedPage,
-    NotificationStore,
-    PageCall,
-    Recipients,
-    ToOne,
-)
+from callboard.notifications.store import AllRead, Change, ListedPage, NotificationStore, PageCall
 from callboard.store.batching import Batcher
 from callboard.store.database import Queries
 
@@ -53,12 +42,14 @@ class NotificationService:
         types: frozenset[str] | None = None,
         clock: Clock | None = None,
         store: NotificationStore | None = None,
+        creation: CreationStore | None = None,
     ) -> None:
         self._queries = queries
         self._outbox = outbox
         self._types = types
         self._clock = clock or SystemClock()
         self._store = store or NotificationStore()
+        self._creation = creation or CreationStore()
         self._to_one = Batcher(self._create_each)
         self._counts = Batcher(self._count_each)
         self._pages = {
@@ -88,13 +79,15 @@ class NotificationService:
         check_type(new.type, self._types)
         content = _content(new, data, actor)
         if within is not None:
-            return self._count(await self._store.create_within(within, _recipients(to), content, isinstance(to, str)))
+            return self._count(
+                await self._creation.create_within(within, _recipients(to), content, isinstance(to, str))
+            )
         if key is None and isinstance(to, str):
             return self._count(await self._to_one.call(ToOne(to, content)))
         if key is None:
-            created = await self._store.create(self._queries, _recipients(to), content)
+            created = await self._creation.create(self._queries, _recipients(to), content)
         else:
-            created = await self._store.create_once(
+            created = await self._creation.create_once(
                 self._queries, key, _recipients(to), content, refuse_over_limit=isinstance(to, str)
             )
         self._outbox.committed()
@@ -126,11 +119,11 @@ class NotificationService:
     ) -> list[Decided]:
         """What would become of a notification for each recipient, by user id; nothing is stored. Raises Invalid."""
         check_type(new.type, self._types)
-        return await self._store.decide(self._queries, _recipients(to), _content(new, data, actor))
+        return await self._creation.decide(self._queries, _recipients(to), _content(new, data, actor))
 
     async def explain(self, user_id: str, id_: UUID) -> bytes:
         """The decision about a user's copy as JSON, also if it is not in the inbox. Raises NotFound."""
-        explained = await self._store.explain(self._queries, user_id, id_)
+        explained = await self._creation.explain(self._queries, user_id, id_)
         if explained is None:
             raise _absent()
         return explained
@@ -139,7 +132,7 @@ class NotificationService:
         # In the order of users and groups, so that nobody waits in a circle; what else a user gets stays in the order
         # of arrival.
         order = sorted(range(len(calls)), key=lambda place: _lock_order(calls[place]))
-        created = await self._store.create_each(self._queries, [calls[place] for place in order])
+        created = await self._creation.create_each(self._queries, [calls[place] for place in order])
         self._outbox.committed()
         return [made for _, made in sorted(zip(order, created, strict=True), key=lambda pair: pair[0])]
 

@@ -16,10 +16,10 @@ from tests.rest_client import Outbox
 
 from callboard.auth.access import DefaultAccess
 from callboard.notifications.choices import ChoiceService
+from callboard.notifications.creation_store import Created
 from callboard.notifications.model import NewNotification
 from callboard.notifications.preferences import PreferencesUpdate
 from callboard.notifications.service import NotificationService
-from callboard.notifications.store import Created
 from callboard.notifications.upkeep_store import Released, UpkeepStore
 from callboard.store.database import Database
 

@@ -11,15 +11,14 @@ import pytest
 from tests.rest_client import Outbox
 
 from callboard.errors import Invalid
+from callboard.notifications.creation_store import Content, CreationStore, Recipients
 from callboard.notifications.model import NewNotification
 from callboard.notifications.service import NotificationService
 from callboard.notifications.store import (
     READ_ALL_MESSAGES,
     Change,
-    Content,
     Marked,
     NotificationStore,
-    Recipients,
 )
 from callboard.store.database import Database, Queries
 
@@ -133,7 +132,7 @@ async def test_the_other_rules(database: Database) -> None:
     }
     for changes, field in wrong:
         with pytest.raises(Invalid) as refused:
-            await STORE.create(database, Recipients(["u1"]), Content(**{**arguments, **changes}))
+            await CreationStore().create(database, Recipients(["u1"]), Content(**{**arguments, **changes}))
         assert refused.value.field == field
 
 

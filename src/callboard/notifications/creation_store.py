@@ -1,0 +1,188 @@
+"""New notifications in PostgreSQL, and what was decided for them: one method, one statement.
+
+Owns: the SQL of creating, of a dry run and of the stored decision; what SQL callers share with it is in the migrations.
+Content, copies and message are one statement, so they commit together. Never: a rule, a transaction, a JSON shape of
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from callboard.store.database import Queries
+
+
+class Created(NamedTuple):
+    """What became of a new notification. `payload`: it as JSON, the same for every recipient.
+
+    `created` arrived at once. `id` is None if nothing was stored, because the only recipient is over the limit.
+    `outcome`, `rule` and `held_until` are the only recipient's; with several they are None.
+    """
+
+    id: UUID | None
+    created: int
+    held: int
+    folded: int
+    muted: int
+    rate_limited: int
+    payload: bytes
+    outcome: str | None
+    rule: str | None
+    held_until: datetime | None
+
+
+class Decided(NamedTuple):
+    """What would become of it for one recipient. `used` is JSON text."""
+
+    user_id: str
+    outcome: str
+    rule: str | None
+    held_until: datetime | None
+    used: str | None
+
+
+class Content(NamedTuple):
+    """A new notification, without its recipients. `data` is JSON text."""
+
+    type: str
+    title: str
+    message: str
+    data: str
+    priority: str
+    actor: str | None
+    resource_type: str | None
+    resource_id: str | None
+    group_key: str | None
+    expires_in: int | None
+
+
+class Recipients(NamedTuple):
+    """Either people or everybody who follows a resource."""
+
+    user_ids: Sequence[str] | None
+    followed_type: str | None = None
+    followed_id: str | None = None
+
+
+class Key(NamedTuple):
+    """Whose call it is, by which Idempotency-Key, with what body."""
+
+    caller: str
+    key: str
+    fingerprint: bytes
+
+
+class ToOne(NamedTuple):
+    """A new notification for one person."""
+
+    user_id: str
+    content: Content
+
+
+class CreationStore:
+    """Statements; each takes what it runs on, the pool or a transaction."""
+
+    async def create(self, queries: Queries, recipients: Recipients, content: Content) -> Created:
+        """Content, copies and message. Raises Invalid naming the first wrong argument."""
+        if recipients.followed_type is None:
+            row = await queries.fetchrow(CREATE, recipients.user_ids, *content)
+        else:
+            row = await queries.fetchrow(
+                CREATE_FOR_FOLLOWERS, recipients.followed_type, recipients.followed_id, *content
+            )
+        assert row is not None
+        return Created(*row)
+
+    async def create_within(
+        self, queries: Queries, recipients: Recipients, content: Content, refuse_over_limit: bool
+    ) -> Created:
+        """The same in somebody's transaction: the relay is woken by its commit. Raises Invalid."""
+        row = await queries.fetchrow(CREATE_WITHIN, *recipients, *content, refuse_over_limit)
+        assert row is not None
+        return Created(*row)
+
+    async def create_each(self, queries: Queries, calls: Sequence[ToOne]) -> list[Created]:
+        """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
+
+        Calls in the order of their user ids and then of their group keys do not deadlock with others. One that is over
+        the limit stores nothing.
+        """
+        columns = zip(*((call.user_id, *call.content) for call in calls), strict=True)
+        return [Created(*row) for row in await queries.fetch(CREATE_EACH, *columns)]
+
+    async def create_once(
+        self, queries: Queries, key: Key, recipients: Recipients, content: Content, *, refuse_over_limit: bool
+    ) -> Created:
+        """The same for a caller's key: again it gives the first answer. Raises Invalid; Conflict for another body."""
+        row = await queries.fetchrow(CREATE_ONCE, *key, *recipients, *content, refuse_over_limit)
+        assert row is not None
+        return Created(*row)
+
+    async def decide(self, queries: Queries, recipients: Recipients, content: Content) -> list[Decided]:
+        """What would become of it, by user id; nothing is stored. Raises Invalid."""
+        return [Decided(*row) for row in await queries.fetch(DECIDE, *recipients, *content)]
+
+    async def explain(self, queries: Queries, user_id: str, id_: UUID) -> bytes | None:
+        """The stored decision as a JSON object, also of a copy that is not in the inbox; None if there is none."""
+        explained: bytes | None = await queries.fetchval(EXPLAIN, user_id, id_)
+        return explained
+
+
+CREATE = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_notification($1::text[], $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11)
+"""
+
+CREATE_FOR_FOLLOWERS = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_for_followers($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12)
+"""
+
+CREATE_ONCE = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_once($1, $2, $3, $4::text[], $5, $6, $7, $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $16, $17)
+"""
+
+# On a connection that is not ours: a codec that its owner set for jsonb must not be met.
+CREATE_WITHIN = """
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_within($1::text[], $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12, $13, $14)
+"""
+
+# The same for calls that came at the same time: one round trip, one commit.
+CREATE_EACH = """
+select n.id, n.created, n.held, n.folded, n.muted, n.rate_limited, convert_to(n.payload, 'UTF8'), n.outcome, n.rule,
+       n.held_until
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]::jsonb[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::integer[])
+  with ordinality as call (user_id, type, title, message, data, priority, actor, resource_type, resource_id, group_key,
+                           expires_in, place)
+cross join lateral callboard.create_notification(
+  array[call.user_id], call.type, call.title, call.message, call.data, call.priority, call.actor, call.resource_type,
+  call.resource_id, call.group_key, call.expires_in, true) as n
+order by call.place
+"""
+
+DECIDE = """
+select user_id, outcome, rule, held_until, used
+from callboard.decide_dry($1::text[], $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11, $12, $13)
+"""
+
+EXPLAIN = """
+select convert_to(json_build_object(
+  'notification_id', r.notification_id,
+  'user_id', r.user_id,
+  'outcome', r.outcome,
+  'rule', r.rule,
+  'used', json_strip_nulls(json_build_object('sent_in_hour', r.sent_in_hour))::jsonb || coalesce(r.used, '{}') - 'into',
+  'decided_at', callboard.utc_text(n.created_at),
+  'held_until', case when isfinite(r.held_until) then callboard.utc_text(r.held_until) end,
+  'arrived_at', callboard.exact_utc_text(r.arrived_at),
+  'folded_into', r.used ->> 'into')::text, 'UTF8')
+from callboard.notification_recipients r
+join callboard.notifications n on n.id = r.notification_id
+where r.user_id = $1 and r.notification_id = $2
+"""
