@@ -94,9 +94,6 @@ async def agree(stage: Stage, tabs: list[Tab], mark: int) -> None:
 
 async def _compare(tab: Tab, truth: Truth) -> None:
     inbox = tab.inbox
-    found = differences(inbox, truth)
-    if found:
-        raise Diverged(f"{tab.user}: " + "; ".join(found))
     try:
         # What was stored and had no number yet when a count was taken is in it, and counts itself again when it comes.
         await tab.until(lambda: truth.unread <= inbox.unread <= truth.unread + len(inbox.since_count))
@@ -105,6 +102,10 @@ async def _compare(tab: Tab, truth: Truth) -> None:
     except TimeoutError:
         count = f"{inbox.counted} at {inbox.counted_at} and {inbox.since_count} since"
         raise Diverged(f"{tab.user}: it counts {count}, not {truth.unread}") from None
+    # After the count: one of 0 says what is read.
+    found = differences(inbox, truth)
+    if found:
+        raise Diverged(f"{tab.user}: " + "; ".join(found))
 
 
 def differences(inbox: Inbox, truth: Truth) -> list[str]:
