@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
@@ -167,8 +168,15 @@ async def test_a_statement_that_a_deadlock_undid_is_done_again(database: Databas
     assert await database.fetchval("select last_value from tries") == min(deadlocks + 1, DEADLOCKS)
 
 
-async def test_stopped_server_is_unavailable_in_about_a_second_and_comes_back(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data", settings={"fsync": "off"})
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose sockets keep their place: under a long path each start gives them another one."""
+    with tempfile.TemporaryDirectory(prefix="callboard-") as directory:
+        yield Path(directory)
+
+
+async def test_stopped_server_is_unavailable_in_about_a_second_and_comes_back(short_path: Path) -> None:
+    server = EmbeddedPostgres(short_path / "data", settings={"fsync": "off"})
     database = await Database.open(await server.start(), min_size=2, max_size=4)
     await server.stop()
     for _ in range(4):
