@@ -15,6 +15,7 @@ import gc
 import importlib
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -22,7 +23,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -111,9 +111,10 @@ async def _reach(url: str) -> None:
 
 def _without_secrets(url: str) -> str:
     """A database's URL without the password and the options, of which one may be it."""
-    parts = urlsplit(url)
-    user, at, place = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{user.partition(':')[0]}{at}{place}{parts.path}"
+    scheme, _, rest = url.partition("://")
+    place, slash, path = re.split("[?#]", rest)[0].partition("/")
+    user, at, hosts = place.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}{at}{hosts}{slash}{path}"
 
 
 class _Uvicorn(uvicorn.Server):

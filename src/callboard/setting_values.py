@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from callboard.errors import SettingsError
 
@@ -104,10 +104,11 @@ def database_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         # The value is not repeated: it may hold a password.
         raise ValueError("it must begin with postgresql://")
-    try:
-        hosts = urlsplit(value).netloc.rpartition("@")[2].split(",")
-    except ValueError:  # its text repeats a part of the value
-        hosts = ["[]"]
-    if not all(_DATABASE_HOST.match(host) for host in hosts):
+    # Not by urllib: some of its versions refuse several hosts of which one is an IPv6 address.
+    user, _, hosts = re.split("[/?#]", value.partition("://")[2])[0].rpartition("@")
+    # The driver takes characters for separators that only look like them, as browsers do.
+    alike = set(unicodedata.normalize("NFKC", user)) - set(user)
+    plain = not (set("[]") & set(user) or set("[]/?#@:") & alike)
+    if not plain or not all(_DATABASE_HOST.match(host) for host in hosts.split(",")):
         raise ValueError("its host and port cannot be read: in a password write / ? # [ ] @ % as %2F %3F %23 …")
     return value
