@@ -9,8 +9,9 @@ from callboard.notifications.choices import ChoiceService
 from callboard.notifications.model import FollowedResource
 from callboard.notifications.payloads import Preferences, Subscription, SubscriptionPage
 from callboard.notifications.preferences import PreferencesUpdate
+from callboard.notifications.routes import listed_bytes
 from callboard.rest.endpoint import Call, Endpoint
-from callboard.rest.pagination import Page, PageQuery, Place, decode_cursor, page_bytes
+from callboard.rest.pagination import PageQuery, decode_cursor
 
 
 class ChoiceRoutes:
@@ -30,10 +31,7 @@ class ChoiceRoutes:
         listed = await self._service.subscriptions(
             call.principal.id, limit=query.limit, before=decode_cursor(query.cursor)
         )
-        last = None
-        if listed.last_at is not None and listed.last_id is not None:
-            last = Place(listed.last_at, listed.last_id)
-        return page_bytes(Page(listed.items, last, listed.position))
+        return listed_bytes(listed)
 
     async def follow(self, call: Call) -> bytes:
         return await self._service.follow(call.principal, call.body)

@@ -99,7 +99,7 @@ class NotificationDeleted(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 class UnreadCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many notifications are unread, as of a position. Absolute: a newer one replaces it.
 
-    What is stored and has no position yet is left out: its `notification:new` is still to come.
+    What is stored and has no position yet is in it, and its `notification:new` is still to come.
     """
 
     count: Annotated[int, Meta(ge=0)]

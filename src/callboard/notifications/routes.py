@@ -40,7 +40,7 @@ from callboard.notifications.payloads import (
     time_text,
 )
 from callboard.notifications.service import NotificationService
-from callboard.notifications.store import Change
+from callboard.notifications.store import Change, ListedPage
 from callboard.rest.body import object_bytes
 from callboard.rest.endpoint import Call, Endpoint
 from callboard.rest.pagination import Page, PageQuery, Place, decode_cursor, page_bytes
@@ -101,10 +101,7 @@ class NotificationRoutes:
             read=query.read,
             archived=query.archived,
         )
-        last = None
-        if listed.last_at is not None and listed.last_id is not None:
-            last = Place(listed.last_at, listed.last_id)
-        return page_bytes(Page(listed.items, last, listed.position))
+        return listed_bytes(listed)
 
     async def read(self, call: Call) -> bytes:
         return await self._change(call, "read")
@@ -280,6 +277,14 @@ def routes(service: NotificationService) -> list[Endpoint]:
             status=204,
         ),
     ]
+
+
+def listed_bytes(listed: ListedPage) -> bytes:
+    """A page of the slice's lists as their answer."""
+    last = None
+    if listed.last_at is not None and listed.last_id is not None:
+        last = Place(listed.last_at, listed.last_id)
+    return page_bytes(Page(listed.items, last, listed.position))
 
 
 def _data(raw: msgspec.Raw) -> bytes:
