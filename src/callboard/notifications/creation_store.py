@@ -152,18 +152,11 @@ select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8
 from callboard.create_within($1::text[], $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12, $13, $14)
 """
 
-# The same for calls that came at the same time: one round trip, one commit.
+# The same for calls that came at the same time: one round trip, one commit, and one set where there are no groups.
 CREATE_EACH = """
-select n.id, n.created, n.held, n.folded, n.muted, n.rate_limited, convert_to(n.payload, 'UTF8'), n.outcome, n.rule,
-       n.held_until
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]::jsonb[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::integer[])
-  with ordinality as call (user_id, type, title, message, data, priority, actor, resource_type, resource_id, group_key,
-                           expires_in, place)
-cross join lateral callboard.create_notification(
-  array[call.user_id], call.type, call.title, call.message, call.data, call.priority, call.actor, call.resource_type,
-  call.resource_id, call.group_key, call.expires_in, true) as n
-order by call.place
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
+from callboard.create_each($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]::jsonb[], $6::text[], $7::text[],
+                           $8::text[], $9::text[], $10::text[], $11::integer[])
 """
 
 DECIDE = """

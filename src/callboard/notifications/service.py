@@ -50,7 +50,9 @@ class NotificationService:
         self._clock = clock or SystemClock()
         self._store = store or NotificationStore()
         self._creation = creation or CreationStore()
+        # Apart, since calls with a group among them are done one after another.
         self._to_one = Batcher(self._create_each)
+        self._to_group = Batcher(self._create_each)
         self._counts = Batcher(self._count_each)
         self._pages = {
             (read, archived): Batcher(partial(self._list_each, read=read, archived=archived))
@@ -83,7 +85,8 @@ class NotificationService:
                 await self._creation.create_within(within, _recipients(to), content, isinstance(to, str))
             )
         if key is None and isinstance(to, str):
-            return self._count(await self._to_one.call(ToOne(to, content)))
+            together = self._to_one if content.group_key is None else self._to_group
+            return self._count(await together.call(ToOne(to, content)))
         if key is None:
             created = await self._creation.create(self._queries, _recipients(to), content)
         else:
