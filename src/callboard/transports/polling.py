@@ -3,6 +3,9 @@
 Owns: GET (a poll, held until there is something to say), POST (packets from the client), OPTIONS, and the sink
 that keeps messages between two polls, and the last answer. Never: more than one held poll a session.
 
+A client that leaves has a poll under way and says so by a POST on another connection, which may come first. So the
+POST's answer waits a moment for that poll, which is answered as if it had been held: a browser would show a refusal.
+
 Long-polling has no acknowledgement, and HTTP lets a client repeat a GET whose answer the line has swallowed: browsers
 and libraries do it by themselves. So the answer to a poll is kept until the next poll says that it has come, and a poll
 that is repeated gets the same answer again. What tells the two apart is `t`, a stamp that the clients put into the
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from urllib.parse import parse_qs
 
 from callboard.errors import ProtocolError
 from callboard.realtime.connection import Connection, Reason
@@ -29,6 +33,8 @@ Headers = list[tuple[bytes, bytes]]
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
+# Seconds in which a poll arrives that was sent before the POST that overtook it.
+OVERTAKEN = 0.1
 
 
 class PollingSink:
@@ -118,10 +124,16 @@ class Polling:
     def __init__(self, engine: Engine, policy: Policy) -> None:
         self._engine = engine
         self._policy = policy
+        self._leaving: dict[str, asyncio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Cross-origin headers and preflights are `cors.py`'s."""
         request = request_from(scope)
+        overtaken = self._overtaken(request) if self._leaving else None
+        if overtaken is not None:
+            overtaken.set()
+            await respond(send, 200, engineio.encode_payload([engineio.NOOP]), _TEXT)
+            return
         try:
             connection = admit(self._engine, self._policy, request, upgrade=False)
             if connection is None:
@@ -193,11 +205,31 @@ class Polling:
         if isinstance(body, Reason):
             raise _broken(connection, "the payload is too large", status=413)
         self._engine.traffic.bytes_in += len(body)
+        may_leave = not connection.closed and not sink.polled
         try:
             connection.receive_payload(body)
         except ProtocolError as error:
             raise Refusal(RefusalCode.BAD_REQUEST, error.message) from None
+        if may_leave and connection.closed:
+            await self._await_overtaken(connection.session.sid)
         await respond(send, 200, b"ok", _TEXT)
+
+    async def _await_overtaken(self, sid: str) -> None:
+        """The client has left without a poll: wait a moment for one that is still on its way."""
+        came = self._leaving[sid] = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(OVERTAKEN, came.set)
+        try:
+            await came.wait()
+        finally:
+            timer.cancel()
+            del self._leaving[sid]
+
+    def _overtaken(self, request: Request) -> asyncio.Event | None:
+        """What to set if the request is a poll that the POST of a leaving client has overtaken."""
+        if request.method != "GET" or not self._policy.allows(request):
+            return None
+        came = self._leaving.get(parse_qs(request.query).get("sid", [""])[0])
+        return None if came is None or came.is_set() else came
 
 
 def request_from(scope: Scope) -> Request:

@@ -12,7 +12,7 @@ from tests.unit.transports.conftest import OPTIONS, Server
 from tests.unit.transports.drivers import Exchange
 
 from callboard.realtime.connection import Connection, Reason
-from callboard.transports.polling import PollingSink
+from callboard.transports.polling import OVERTAKEN, PollingSink
 from callboard.wire.engineio import Outgoing
 from callboard.wire.session import State
 
@@ -161,6 +161,37 @@ async def test_a_client_that_closes_gets_noop_to_its_poll(server: Server) -> Non
     assert await client.post(b"1").answer() == (200, b"ok")
     assert await poll.answer() == (200, b"6")
     assert client.receiver.reasons == [Reason.CLIENT]
+
+
+async def test_the_post_of_a_leaving_client_may_overtake_its_poll(server: Server) -> None:
+    client = await server.open()
+    post = client.post(b"1")
+    await settle()
+    assert client.receiver.reasons == [Reason.CLIENT]
+    assert await client.get().answer() == (200, b"6")
+    assert await post.answer() == (200, b"ok")
+    assert (await client.get().answer())[0] == 400
+
+
+async def test_a_leaving_client_is_not_kept_waiting_for_a_poll_that_it_never_sent(server: Server) -> None:
+    client = await server.open()
+    post = client.post(b"1")
+    await settle()
+    assert post.sent == []
+    server.timers.turn(OVERTAKEN)
+    assert await post.answer() == (200, b"ok")
+    assert (await client.get().answer())[0] == 400
+
+
+async def test_only_one_poll_can_have_been_overtaken_and_only_this_session_s(server: Server) -> None:
+    client, other = await server.open(), await server.open()
+    client.post(b"1")
+    await settle()
+    stranger = Exchange(server.polling, "GET", client.query, headers={"Origin": "https://evil.example"})
+    assert (await stranger.answer())[0] == 403
+    assert (await Exchange(server.polling, "GET", "EIO=4&transport=polling&sid=x").answer())[0] == 400
+    assert not (await other.held()).task.done()
+    assert [(await client.get().answer())[0] for _ in range(2)] == [200, 400]
 
 
 @pytest.mark.parametrize("last", [[], ["bye"]])
