@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -133,16 +134,16 @@ def create_app(engines: dict[str, Engine]) -> Any:
     return app
 
 
-async def serve(port: int, transport: str) -> None:
+async def serve(port: int, transport: str, options: EngineOptions) -> None:
     """Serve until interrupted; print one line when ready."""
     clock = SystemClock()
-    node = Node(Anyone(), clock, OPTIONS, LIMITS)
+    node = Node(Anyone(), clock, options, LIMITS)
     node.add(EchoNamespace("/"))
     node.add(EchoNamespace("/custom"))
     engines = {
-        "/engine.io/": Engine(OPTIONS, clock, Echo),
+        "/engine.io/": Engine(options, clock, Echo),
         "/socket.io/": node.engine,
-        "/echo/": PlainEngine(OPTIONS, clock, Echo),
+        "/echo/": PlainEngine(options, clock, Echo),
     }
     config = uvicorn.Config(
         create_app(engines),
@@ -152,7 +153,7 @@ async def serve(port: int, transport: str) -> None:
         ws=protocol_class(engines, Policy(origins=frozenset({"http://localhost:3000"})))
         if transport == "native"
         else "websockets-sansio",
-        ws_max_size=OPTIONS.max_payload,
+        ws_max_size=options.max_payload,
         ws_ping_interval=None,
         ws_per_message_deflate=False,
         lifespan="off",
@@ -165,9 +166,12 @@ async def serve(port: int, transport: str) -> None:
 @click.command()
 @click.option("--port", default=3000, show_default=True)
 @click.option("--transport", type=click.Choice(["native", "asgi"]), default="native", show_default=True)
-def main(port: int, transport: str) -> None:
-    """Serve the protocol suites' fixture on the loopback address."""
-    asyncio.run(serve(port, transport))
+@click.option("--ping-interval", default=OPTIONS.ping_interval, show_default=True, help="Seconds.")
+@click.option("--ping-timeout", default=OPTIONS.ping_timeout, show_default=True, help="Seconds.")
+def main(port: int, transport: str, ping_interval: float, ping_timeout: float) -> None:
+    """Serve the protocol suites' fixture on the loopback address. The suites expect the default heartbeat."""
+    options = replace(OPTIONS, ping_interval=ping_interval, ping_timeout=ping_timeout)
+    asyncio.run(serve(port, transport, options))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(transport: str) -> Iterator[Server]:
-    with run_server(transport) as running:
+def server(transport: str, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """With the suites' short heartbeat, unless the module has a constant PATIENT."""
+    with run_server(transport, patient=hasattr(request.module, "PATIENT")) as running:
         yield running
 
 

@@ -26,8 +26,11 @@ class Server:
 
 
 @contextmanager
-def run_server(transport: str, port: int = 0) -> Iterator[Server]:
+def run_server(transport: str, port: int = 0, *, patient: bool = False) -> Iterator[Server]:
+    """`patient`: with a heartbeat that no test lives to see."""
     command = [sys.executable, "-m", "callboard.conformance", "--port", str(port), "--transport", transport]
+    if patient:
+        command += ["--ping-interval", "25", "--ping-timeout", "20"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

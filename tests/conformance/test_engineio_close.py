@@ -9,6 +9,8 @@ import pytest
 from tests.conformance.client import BOTH_PATHS, DEADLINE, Engine
 from tests.conformance.server import Server
 
+PATIENT = True  # a ping would answer a poll that a test holds
+
 
 @pytest.fixture(params=BOTH_PATHS)
 async def engine(http: httpx.AsyncClient, server: Server, request: pytest.FixtureRequest) -> Engine:

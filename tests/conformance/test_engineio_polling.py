@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from tests.conformance.client import DEADLINE, MAX_PAYLOAD, SEPARATOR, Engine, Polling
 
+PATIENT = True  # a ping would answer a poll that a test holds
+
 
 @pytest.fixture
 async def session(engine: Engine) -> Polling:

@@ -12,6 +12,8 @@ import pytest
 from tests.conformance.client import BOTH_PATHS, DEADLINE, ENGINE_PATH, Engine, Polling, Socket
 from tests.conformance.server import Server
 
+PATIENT = True  # a ping would answer a poll that a test holds
+
 
 @pytest.fixture(params=BOTH_PATHS)
 async def endpoint(http: httpx.AsyncClient, server: Server, request: pytest.FixtureRequest) -> Engine:
