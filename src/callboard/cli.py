@@ -27,6 +27,7 @@ from callboard.errors import CallboardError
 from callboard.settings import Settings
 from callboard.store import revocations
 from callboard.store.database import Database
+from callboard.store.migrate import load as all_migrations
 from callboard.store.migrate import migrate as apply_migrations
 from callboard.store.migrate import pending as pending_migrations
 
@@ -175,12 +176,16 @@ def _settings(data_dir: Path | None) -> Settings:
 
 
 async def _migrate(settings: Settings, check: bool) -> list[str]:
+    if check and not server.has_database(settings):
+        return [migration.name for migration in all_migrations()]
     async with server.database(settings) as dsn:
         found = await (pending_migrations(dsn) if check else apply_migrations(dsn))
     return [migration.name for migration in found]
 
 
 async def _revoke(settings: Settings, user: str) -> datetime:
+    if not server.has_database(settings):
+        raise CallboardError(f"there is no database in {settings.data_dir}: is it the server's data directory?")
     async with server.database(settings) as dsn:
         if await pending_migrations(dsn):
             raise CallboardError("the database is not up to date: run 'callboard migrate' first")

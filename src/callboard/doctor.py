@@ -20,10 +20,9 @@ from callboard.auth.keys import SECRET_FILE
 from callboard.auth.tokens import verifier
 from callboard.clock import SystemClock
 from callboard.errors import CallboardError
-from callboard.server import database
+from callboard.server import database, has_database
 from callboard.settings import Settings
 from callboard.store.database import Database
-from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import pending
 
 MINIMUM_POSTGRES = 140000
@@ -100,7 +99,7 @@ def _disk(data_dir: Path) -> Finding:
 
 
 async def _database(settings: Settings) -> list[Finding]:
-    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).made:
+    if not has_database(settings):
         text = "none yet: 'callboard serve' makes one in the data directory; for one of your own, set DATABASE_URL"
         return [Finding(name="database", ok=True, text=text)]
     try:

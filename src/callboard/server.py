@@ -95,6 +95,11 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         await embedded.stop()
 
 
+def has_database(settings: Settings) -> bool:
+    """Whether there is a database, so that `database` makes none."""
+    return settings.database_url is not None or EmbeddedPostgres(settings.data_dir).made
+
+
 def _files_gone(settings: Settings) -> str | None:
     if settings.database_url is None and EmbeddedPostgres(settings.data_dir).gone:
         return f"the embedded database's files in {settings.data_dir} are gone"

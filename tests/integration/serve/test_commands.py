@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
+import pytest
 from tests.integration.serve.kit import Server, callboard, tab
 
 Launch = Callable[..., Server]
@@ -65,6 +66,22 @@ async def test_revoke_asks_for_the_migrations_first(empty_dsn: str, tmp_path: Pa
     ended = await asyncio.to_thread(callboard, "revoke", "--user", "u1", cwd=tmp_path, DATABASE_URL=empty_dsn)
     assert ended.returncode == 1
     assert "callboard migrate" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "err"),
+    [
+        (["migrate", "--check"], "pending: kernel\npending: notifications\n", ""),
+        (["revoke", "--user", "u1"], "", "Error: there is no database in "),
+    ],
+)
+async def test_to_look_makes_no_database(tmp_path: Path, command: list[str], out: str, err: str) -> None:
+    directory = tmp_path / "none"
+    ended = await asyncio.to_thread(callboard, *command, cwd=tmp_path, CALLBOARD_DATA_DIR=str(directory))
+    assert ended.returncode == 1
+    assert ended.stdout.startswith(out)
+    assert ended.stderr.startswith(err)
+    assert not list(directory.glob("postgres*"))
 
 
 async def test_doctor_finds_nothing_wrong_with_a_running_server(server: Server) -> None:

@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { Rest, RestError } from "./rest";
+import { PATIENCE, Rest, RestError } from "./rest";
 import type { TokenSource } from "./tokens";
 
 function source(renewable: boolean): TokenSource {
@@ -37,6 +37,21 @@ const refusal = (call: Promise<unknown>): Promise<RestError> =>
   );
 
 afterEach(() => vi.unstubAllGlobals());
+
+it("gives up on a server that does not answer", async () => {
+  const stopped = AbortSignal.abort();
+  const patience = vi.spyOn(AbortSignal, "timeout").mockReturnValue(stopped);
+  vi.stubGlobal("fetch", async (_path: string, init: RequestInit) => {
+    expect(init.signal).toBe(stopped);
+    throw new DOMException("", "TimeoutError");
+  });
+  expect(await refusal(new Rest(source(true)).unreadCount())).toMatchObject({
+    message: "The server does not answer.",
+    status: 0,
+  });
+  expect(patience).toHaveBeenCalledWith(PATIENCE);
+  patience.mockRestore();
+});
 
 it("sends the token in the header and nowhere else", async () => {
   const calls = serve(() => Response.json({ count: 2, position: "e.1" }));

@@ -34,13 +34,17 @@ export class RestError extends Error {
   }
 }
 
+/** Milliseconds for a whole answer. On a line that swallows everything there would be none for minutes. */
+export const PATIENCE = 20_000;
+
 /** The answer's JSON (null for an empty one). Throws RestError for anything but 2xx. */
 export async function request(path: string, init: RequestInit = {}): Promise<unknown> {
+  const signal = AbortSignal.timeout(PATIENCE);
   let response: Response;
   try {
-    response = await fetch(path, { ...init, cache: "no-store", credentials: "omit" });
+    response = await fetch(path, { ...init, cache: "no-store", credentials: "omit", signal });
   } catch {
-    throw new RestError("The server cannot be reached.", 0);
+    throw new RestError(signal.aborted ? "The server does not answer." : "The server cannot be reached.", 0);
   }
   const text = await response.text().catch(() => "");
   const body = parse(text);
