@@ -23,6 +23,7 @@ from callboard.errors import CallboardError
 from callboard.server import database, has_database
 from callboard.settings import Settings
 from callboard.store.database import Database
+from callboard.store.embedded import EmbeddedPostgres
 from callboard.store.migrate import pending
 
 MINIMUM_POSTGRES = 140000
@@ -103,6 +104,10 @@ async def _database(settings: Settings) -> list[Finding]:
         text = "none yet: 'callboard serve' makes one in the data directory; for one of your own, set DATABASE_URL"
         return [Finding(name="database", ok=True, text=text)]
     try:
+        if settings.database_url is None and await EmbeddedPostgres(settings.data_dir).abandoned():
+            log = settings.data_dir / "postgres.log"
+            text = f"the embedded PostgreSQL has ended, and the server that uses it tries to start it again: see {log}"
+            return [Finding(name="database", ok=False, text=text)]
         async with database(settings) as dsn:
             return [await _server_version(dsn), await _migrations(dsn)]
     except CallboardError as error:

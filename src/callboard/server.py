@@ -82,16 +82,20 @@ async def serve(settings: Settings, options: ServeOptions) -> None:
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[str]:
-    """The DSN to use: DATABASE_URL, if it answers, or the embedded PostgreSQL while it is needed."""
+    """The DSN to use: DATABASE_URL, if it answers, or the embedded PostgreSQL, which runs while it is needed."""
     if settings.database_url is not None:
         await _reach(settings.database_url)
         yield settings.database_url
         return
     embedded = EmbeddedPostgres(settings.data_dir, stop_timeout=POSTGRES_TIME)
     dsn = await embedded.start()
+    watching = asyncio.create_task(embedded.keep_running(), name="embedded PostgreSQL")
+    watching.add_done_callback(report)
     try:
         yield dsn
     finally:
+        watching.cancel()
+        await asyncio.wait({watching})
         await embedded.stop()
 
 

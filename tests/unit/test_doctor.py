@@ -13,6 +13,7 @@ from callboard import doctor, web_files
 from callboard.announcement import announced
 from callboard.doctor import Finding
 from callboard.store import migrate
+from callboard.store.embedded import EmbeddedPostgres
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -47,6 +48,21 @@ async def test_where_nothing_is_yet_it_says_so_and_makes_nothing(
         assert found[name].text.startswith("none yet: 'callboard serve' makes ")
     assert "migrations" not in found
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_embedded_database_that_a_server_misses_is_told_and_not_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def abandoned(_: EmbeddedPostgres) -> bool:
+        return True
+
+    monkeypatch.delenv("DATABASE_URL")
+    (tmp_path / "data" / "postgres").mkdir(parents=True)
+    monkeypatch.setattr(EmbeddedPostgres, "abandoned", abandoned)
+    found = (await examine(tmp_path))["database"]
+    assert not found.ok
+    assert "has ended" in found.text
+    assert list((tmp_path / "data" / "postgres").iterdir()) == []
 
 
 async def test_a_secret_that_is_kept_is_looked_at(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ from callboard.telemetry import log
 DATABASE = "callboard"
 POLL = 0.02
 LOCK_POLL = 0.1
+# Seconds between two looks at whether it still runs, and the longest between two attempts to start it again.
+WATCH = 1.0
+LAST_RETRY = 30.0
 # sockaddr_un holds 104 to 108 bytes; the file's own name takes 15.
 SOCKET_DIRECTORY_LIMIT = 80
 LOG_LIMIT = 10 * 1024 * 1024
@@ -94,6 +97,30 @@ class EmbeddedPostgres:
         else:
             log.info("database.embedded_found", pid=found)
         return self.dsn()
+
+    async def keep_running(self) -> None:
+        """Start the server again each time that it has ended by itself. From `start` until cancelled, before `stop`.
+
+        Several processes may do so at once: one starts it. A cluster that was deleted is not made anew.
+        """
+        retry = WATCH
+        while True:
+            await _pause(retry)
+            if self._running() is not None or not self.made:
+                continue
+            try:
+                async with self._deciding():
+                    await self._start_again()
+            except (StartError, OSError) as error:
+                retry = min(retry * 2, LAST_RETRY)
+                log.error("database.embedded_failed", reason=str(error), retry_in=retry)
+            else:
+                retry = WATCH
+
+    async def abandoned(self) -> bool:
+        """Whether it does not run although processes use it: they are about to start it again, or cannot."""
+        async with self._deciding():
+            return self._running() is None and not self._alone()
 
     async def stop(self) -> None:
         """Let go of the server; the last user stops it (fast shutdown, bounded). Not started: nothing."""
@@ -234,6 +261,16 @@ class EmbeddedPostgres:
             file.seek(self._log_offset)
             return file.read().decode(errors="replace")
 
+    async def _start_again(self) -> None:
+        """Under the lock: have a server that answers, if it is not another process that did so meanwhile."""
+        if self._running() is not None:
+            return
+        log.error("database.embedded_ended", log=str(self._log_file))
+        started = self._clock.monotonic()
+        self._forget()
+        await self._wait_until_ready()
+        log.info("database.embedded_started", pid=self._running(), seconds=round(self._clock.monotonic() - started, 3))
+
     # Stopping
 
     async def _shut_down(self) -> bool:
@@ -323,6 +360,9 @@ class EmbeddedPostgres:
             self._link_directory = Path(tempfile.mkdtemp(prefix="callboard-", dir=place))
             (self._link_directory / "pg").symlink_to(self._cluster)
         return str(self._link_directory / "pg")
+
+
+_pause = asyncio.sleep
 
 
 def _locked(descriptor: int) -> bool:

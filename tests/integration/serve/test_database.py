@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -60,6 +63,25 @@ async def test_a_data_directory_that_is_gone_is_noticed_at_once(launch: Launch) 
     assert "are gone" in answer.json()["detail"]
     elsewhere.rename(server.data_dir)
     assert (await ask(server, "/readyz")).status_code == 200
+
+
+async def test_an_embedded_database_that_dies_comes_back_and_nobody_has_lost_anything(launch: Launch) -> None:
+    server = launch()
+    async with tab(server, "u1") as page:
+        await server.notify("u1", title="before")
+        await page.until_title("before")
+        pid = server.postgres_pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        while server.postgres_pid() in (pid, None):
+            await asyncio.sleep(0.05)
+        await until_ready(server)
+        await server.notify("u1", title="after")
+        await page.until_title("after")
+        assert page.titles() == ["before", "after"]
+    assert len(server.log_lines("database.embedded_ended")) == 1
+    assert server.stop() == 0
+    assert server.postgres_pid() is None
 
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["migrate"]])

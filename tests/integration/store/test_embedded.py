@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -210,6 +211,103 @@ async def test_server_killed_too_is_started_anew_with_its_data(data_dir: Path) -
     server = EmbeddedPostgres(data_dir, settings=FAST)
     assert await ask(await server.start(), "select answer from kept") == 42
     assert postmaster(data_dir) != pid
+    await server.stop()
+
+
+@asynccontextmanager
+async def kept_running(*servers: EmbeddedPostgres) -> AsyncIterator[None]:
+    watching = [asyncio.create_task(server.keep_running()) for server in servers]
+    try:
+        yield
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.wait(watching)
+
+
+async def until_another_answers(data_dir: Path, dsn: str, ended: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(OSError, ValueError, asyncpg.PostgresError):
+                if postmaster(data_dir) != ended and await ask(dsn) == 1:
+                    return
+            await asyncio.sleep(embedded.POLL)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+async def test_server_that_ends_by_itself_is_started_again_once(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, end: signal.Signals
+) -> None:
+    monkeypatch.setattr(embedded, "WATCH", 0.05)
+    servers = [EmbeddedPostgres(data_dir, settings=FAST) for _ in range(2)]
+    for server in servers:
+        dsn = await server.start()
+    await ask(dsn, "create table kept as select 42 as answer")
+    async with kept_running(*servers):
+        for _ in range(2):
+            pid = postmaster(data_dir)
+            os.kill(pid, end)
+            await until_another_answers(data_dir, dsn, pid)
+        assert await ask(dsn, "select answer from kept") == 42
+        assert not await servers[0].abandoned()
+    pid = postmaster(data_dir)
+    for server in servers:
+        assert runs(pid)
+        await server.stop()
+    assert not runs(pid)
+
+
+async def test_server_that_cannot_start_again_is_tried_less_and_less_often(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    server = EmbeddedPostgres(data_dir, settings=FAST)
+    await server.start()
+    os.kill(postmaster(data_dir), signal.SIGKILL)
+    version = data_dir / "postgres" / "PG_VERSION"
+    good = version.read_text()
+    version.write_text("9\n")
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 8:
+            version.write_text(good)
+        if len(pauses) == 9:
+            raise asyncio.CancelledError
+
+    async with asyncio.timeout(PATIENCE):
+        while runs(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])):
+            await asyncio.sleep(embedded.POLL)
+    assert await server.abandoned()
+    monkeypatch.setattr(embedded, "_pause", pause)
+    with pytest.raises(asyncio.CancelledError):
+        await server.keep_running()
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30, 1]
+    assert await ask(server.dsn()) == 1
+    await server.stop()
+
+
+async def test_a_cluster_that_was_deleted_is_not_made_anew(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    async def pause(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise asyncio.CancelledError
+
+    server = EmbeddedPostgres(data_dir, settings=FAST)
+    await server.start()
+    pid = postmaster(data_dir)
+    os.kill(pid, signal.SIGQUIT)
+    async with asyncio.timeout(PATIENCE):
+        while runs(pid):
+            await asyncio.sleep(embedded.POLL)
+    shutil.rmtree(data_dir / "postgres")
+    monkeypatch.setattr(embedded, "_pause", pause)
+    with pytest.raises(asyncio.CancelledError):
+        await server.keep_running()
+    assert not (data_dir / "postgres").exists()
     await server.stop()
 
 
