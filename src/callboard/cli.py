@@ -151,8 +151,7 @@ def notify(
     place = (url or _running_url(settings)).rstrip("/") + "/api/v1/notifications"
     signer = TokenSigner(settings, clock=SystemClock())
     bearer = signer.sign("callboard", "callboard notify", ("admin",), ttl=parse_ttl("1m"))
-    answer = _post(place, json.dumps(body).encode(), bearer)
-    click.echo(f"sent {answer['notification_id']} to {answer['created']}")
+    click.echo(f"sent {_post(place, json.dumps(body).encode(), bearer)}")
 
 
 @main.command(name="doctor")
@@ -209,7 +208,8 @@ def _running_url(settings: Settings) -> str:
     return server.url
 
 
-def _post(url: str, body: bytes, bearer: str) -> dict[str, Any]:
+def _post(url: str, body: bytes, bearer: str) -> str:
+    """The notification's id and what became of it."""
     headers = {"authorization": f"Bearer {bearer}", "content-type": "application/json"}
     try:
         response = httpx.post(url, content=body, headers=headers, timeout=10, trust_env=False)
@@ -218,10 +218,24 @@ def _post(url: str, body: bytes, bearer: str) -> dict[str, Any]:
     if response.is_error:
         raise CallboardError(f"the server refused it ({response.status_code}): {_detail(response)}")
     try:
-        answer: dict[str, Any] = response.json()
-        return {"notification_id": answer["notification_id"], "created": answer["created"]}
+        answer = response.json()
+        return f"{answer['notification_id']}: {_fate(answer)}"
     except (ValueError, KeyError, TypeError):
         raise CallboardError(f"{url} answers, but not as Callboard does: is it the right server?") from None
+
+
+def _fate(answer: dict[str, Any]) -> str:
+    """What became of a notification, by the number of recipients. Raises KeyError, TypeError."""
+    suppressed = answer["suppressed"]
+    others = {
+        "held": answer["held"],
+        "joined a group": answer["folded"],
+        "muted": suppressed["muted"],
+        "over the hourly limit": suppressed["rate_limited"],
+    }
+    return ", ".join(
+        [f"{answer['created']} delivered", *(f"{number} {what}" for what, number in others.items() if number)]
+    )
 
 
 def _detail(response: httpx.Response) -> str:

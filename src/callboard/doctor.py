@@ -85,7 +85,10 @@ def _port(port: int, data_dir: Path) -> Finding:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            text = f"{port} cannot be used ({error.strerror}): end what uses it, or set SOCKET_PORT"
+            text = (
+                f"{port} cannot be used ({error.strerror}): end what uses it, or set SOCKET_PORT; if that is a server of"
+                " yours, name its directory with --data-dir"
+            )
             return Finding(name="port", ok=False, text=text)
     return Finding(name="port", ok=True, text=f"{port} is free")
 

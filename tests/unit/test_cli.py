@@ -18,7 +18,8 @@ from callboard import __version__, announcement, cli, doctor
 from callboard.announcement import announced
 from callboard.doctor import Finding
 
-SENT = {"notification_id": "0192", "created": 2, "held": 0, "suppressed": {"muted": 0, "rate_limited": 0}}
+SUPPRESSED = {"muted": 0, "rate_limited": 0}
+SENT = {"notification_id": "0192", "created": 2, "held": 0, "folded": 0, "suppressed": SUPPRESSED}
 NOTIFY = ("notify", "--to", "u1", "--to", "u2", "--type", "note", "--title", "Hello")
 
 
@@ -167,7 +168,7 @@ def test_two_key_sources_stop_every_command(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_notify_sends_what_was_asked_as_an_admin(server: Server, tmp_path: Path) -> None:
     result = run(*NOTIFY, "--message", "Look", "--data", '{"n": [1, "é"]}', "--url", "http://127.0.0.1:9/")
-    assert (result.exit_code, result.stdout) == (0, "sent 0192 to 2\n")
+    assert (result.exit_code, result.stdout) == (0, "sent 0192: 2 delivered\n")
     ((url, content, headers),) = server.requests
     assert url == "http://127.0.0.1:9/api/v1/notifications"
     assert json.loads(content) == {
@@ -181,6 +182,14 @@ def test_notify_sends_what_was_asked_as_an_admin(server: Server, tmp_path: Path)
     claims = jwt.decode(headers["authorization"].removeprefix("Bearer "), secret, algorithms=["HS256"])
     assert claims["roles"] == ["admin"]
     assert claims["exp"] - int(claims["iat"]) == 60
+
+
+def test_notify_says_whom_it_did_not_reach(server: Server) -> None:
+    fate = {"created": 0, "held": 1, "folded": 2, "suppressed": {"muted": 3, "rate_limited": 4}}
+    server.answer = httpx.Response(201, json={"notification_id": "0192", **fate})
+    result = run(*NOTIFY, "--url", "http://127.0.0.1:9")
+    said = "sent 0192: 0 delivered, 1 held, 2 joined a group, 3 muted, 4 over the hourly limit\n"
+    assert (result.exit_code, result.stdout) == (0, said)
 
 
 def test_notify_finds_the_server_of_the_data_directory(server: Server, tmp_path: Path) -> None:

@@ -39,6 +39,18 @@ UserId = Annotated[
 # fifty people.
 OneOfUserIds = Annotated[str, Meta(min_length=1, max_length=255, extra_json_schema={"pattern": USER_ID_PATTERN})]
 UserIds = Annotated[list[OneOfUserIds], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
+# Something that can be seen: neither blanks nor control characters nor those that only direct others.
+VISIBLE = r"[^\x00-\x20\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+_VISIBLE = re.compile(VISIBLE)
+# The pattern is checked by hand, for an error that says more.
+Title = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        extra_json_schema={"pattern": VISIBLE, "description": "Not of blanks alone"},
+    ),
+]
 NotificationType = Annotated[str, Meta(pattern=TYPE_PATTERN, max_length=64, examples=["episode:updated"])]
 Priority = Literal["low", "normal", "high", "urgent"]
 
@@ -66,7 +78,7 @@ class NewNotification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The content of a notification before it exists. `data` is the JSON of an object as it came."""
 
     type: NotificationType
-    title: Annotated[str, Meta(min_length=1, max_length=200)]
+    title: Title
     message: Annotated[str, Meta(max_length=2000)]
     data: Annotated[
         msgspec.Raw,
@@ -89,6 +101,10 @@ class NewNotification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         | None
     ) = None
 
+    def __post_init__(self) -> None:
+        if not _VISIBLE.search(self.title):
+            raise Invalid("title must have a character that can be seen", field="title")
+
 
 class CreateNotification(NewNotification, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new notification for one person (`user_id`), several (`user_ids`), or everybody who follows a
@@ -99,6 +115,7 @@ class CreateNotification(NewNotification, frozen=True, kw_only=True, forbid_unkn
     subscribers_of: FollowedResource | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.user_ids is not None:
             _check_characters(self.user_ids)
 
@@ -109,6 +126,7 @@ class CreateBatch(NewNotification, frozen=True, kw_only=True, forbid_unknown_fie
     user_ids: UserIds
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_characters(self.user_ids)
 
 

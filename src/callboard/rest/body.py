@@ -27,6 +27,7 @@ Receive = Callable[[], Awaitable[Any]]
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _AT = re.compile(r" - at (?:`key` in )?`([^`]*)`\Z")
+_HALF_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _NAMED = re.compile(r"Object (?:missing required|contains unknown) field `([^`]*)`")
 
 
@@ -62,7 +63,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         _parse(body)
         raise invalid(problem) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as problem:
-        raise _malformed(problem) from None
+        raise _malformed(problem, body) from None
 
 
 def object_bytes(raw: msgspec.Raw, field: str, limit: int) -> bytes:
@@ -102,6 +103,8 @@ def _check_message(message: Mapping[str, Any], size: int, limit: int) -> None:
 
 
 def _check_bytes(body: bytes) -> None:
+    if not body.strip():
+        raise Malformed("The body is empty: send a JSON object")
     if not body.isascii():
         try:
             str(body, "utf-8")
@@ -132,7 +135,7 @@ def _parse(body: bytes) -> object:
     except msgspec.ValidationError:
         return None  # JSON, with a number that is out of range
     except (msgspec.DecodeError, ValueError, RecursionError) as problem:
-        raise _malformed(problem) from None
+        raise _malformed(problem, body) from None
 
 
 def _field_with_nul(body: bytes) -> str | None:
@@ -145,7 +148,9 @@ def _field_with_nul(body: bytes) -> str | None:
     return None
 
 
-def _malformed(problem: Exception) -> Malformed:
+def _malformed(problem: Exception, body: bytes) -> Malformed:
+    if _HALF_PAIR.search(body):  # msgspec's word for it is "truncated"
+        return Malformed("The body is not valid JSON: a \\u escape is half of a surrogate pair")
     return Malformed(f"The body is not valid JSON: {_sentence(str(problem))}")
 
 

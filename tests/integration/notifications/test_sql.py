@@ -110,6 +110,8 @@ async def test_sql_callers_meet_the_rules_too(database: Database) -> None:
 async def test_the_other_rules(database: Database) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"priority": "critical"}, "priority"),
+        ({"title": " \n\t\u00a0\u2003\u3000"}, "title"),
+        ({"title": "\u200b\u202e\x07"}, "title"),
         ({"actor": ""}, "actor"),
         ({"resource_type": "episode"}, "resource"),
         ({"resource_type": "Episode", "resource_id": "4"}, "resource"),

@@ -27,7 +27,7 @@ async def test_notify_reaches_who_is_named(server: Server, user: str) -> None:
         words = ("--type", "episode:updated", "--title", "Rough cut ready", "--message", "See it", "--data", '{"n": 7}')
         ended = await run(server, "notify", *recipients, *words)
         assert ended.returncode == 0, ended.stderr
-        assert re.fullmatch(r"sent [0-9a-f-]{36} to 2\n", ended.stdout)
+        assert re.fullmatch(r"sent [0-9a-f-]{36}: 2 delivered\n", ended.stdout)
         for each in (first, second):
             await each.until_title("Rough cut ready")
             got = each.got("notification:new")[0]

@@ -42,6 +42,8 @@ def test_the_least_that_can_be_said() -> None:
         ({"type": ":a"}, "type"),
         ({"title": ""}, "title"),
         ({"title": "x" * 201}, "title"),
+        ({"title": " \n\t\u00a0\u2003\u3000"}, "title"),
+        ({"title": "\u200b\u202e\x07"}, "title"),
         ({"message": None}, "message"),
         ({"message": "x" * 2001}, "message"),
         ({"priority": "critical"}, "priority"),

@@ -141,6 +141,20 @@ async def test_one_part_over_the_bound_is_refused() -> None:
         await read_body(feeder(b"x" * 11), None, limit=10)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "The body is empty: send a JSON object"),
+        (b" \n", "The body is empty: send a JSON object"),
+        (rb'{"a": "\ud800"}', "The body is not valid JSON: a \\u escape is half of a surrogate pair"),
+    ],
+)
+def test_it_says_what_is_missing(body: bytes, said: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        decode(body, msgspec.json.Decoder(dict[str, str]))
+    assert refused.value.message == said
+
+
 async def test_a_client_that_leaves_is_malformed() -> None:
     with pytest.raises(Malformed):
         await read_body(feeder(b"x", then={"type": "http.disconnect"}), None)

@@ -1,5 +1,51 @@
--- Notifications for one person each that were asked for at the same time, as one set: most of what a statement costs
--- is to begin it.
+-- A title that can be seen; and notifications for one person each that were asked for at the same time, as one set: most
+-- of what a statement costs is to begin it.
+
+create or replace function callboard.check_notification(
+  type text, title text, message text, data jsonb, priority text, actor text, resource_type text, resource_id text,
+  group_key text, expires_in integer, allowed_types text[]
+) returns void
+language plpgsql stable
+as $$
+begin
+  if type is null or type !~ '^[a-z0-9][a-z0-9_.:-]{0,63}$' then
+    perform callboard.refuse('type', 'type must match [a-z0-9][a-z0-9_.:-]{0,63}');
+  end if;
+  if type <> all (allowed_types) then
+    perform callboard.refuse('type', 'type must be one of ' || array_to_string(allowed_types, ', '));
+  end if;
+  if coalesce(length(title), 0) not between 1 and 200 then
+    perform callboard.refuse('title', 'title must have 1 to 200 characters');
+  end if;
+  -- Neither blanks nor control characters nor those that only direct others.
+  if title !~ '[^\u0001-\u0020\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]' then
+    perform callboard.refuse('title', 'title must have a character that can be seen');
+  end if;
+  if message is null or length(message) > 2000 then
+    perform callboard.refuse('message', 'message must be a text of at most 2,000 characters');
+  end if;
+  -- 16 KB as people send it; jsonb writes a space after each separator.
+  if data is null or jsonb_typeof(data) <> 'object' or octet_length(data::text) > 24576 then
+    perform callboard.refuse('data', 'data must be a JSON object of at most 16 KB');
+  end if;
+  if priority is null or priority not in ('low', 'normal', 'high', 'urgent') then
+    perform callboard.refuse('priority', 'priority must be low, normal, high or urgent');
+  end if;
+  if length(actor) not between 1 and 255 then
+    perform callboard.refuse('actor', 'actor must have 1 to 255 characters');
+  end if;
+  if (resource_type is null) <> (resource_id is null) or resource_type !~ '^[a-z0-9][a-z0-9_.-]{0,63}$'
+     or length(resource_id) not between 1 and 200 then
+    perform callboard.refuse('resource', 'resource must have a type and an id of 1 to 200 characters');
+  end if;
+  if length(group_key) not between 1 and 200 or group_key like '~%' then
+    perform callboard.refuse('group_key', 'group_key must have 1 to 200 characters, the first of them not ~');
+  end if;
+  if expires_in not between 1 and 315360000 then
+    perform callboard.refuse('expires_in', 'expires_in must be 1 to 315,360,000 seconds');
+  end if;
+end
+$$;
 
 -- Counts each call for its recipient's hour; see callboard.notification_rates. Of several for one person each has its
 -- own number, in their order. What is muted is not counted, and has none.
