@@ -86,7 +86,7 @@ def _port(port: int, data_dir: Path) -> Finding:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             text = (
-                f"{port} cannot be used ({error.strerror}): end what uses it, or set SOCKET_PORT; if that is a server of"
+                f"{port} cannot be used ({error.strerror}): end what uses it, or set SOCKET_PORT; if it is a server of"
                 " yours, name its directory with --data-dir"
             )
             return Finding(name="port", ok=False, text=text)
