@@ -173,7 +173,7 @@ class _Operation:
             call.principal = await self._verifier.verify(token)
             if self._endpoint.admin:
                 require_admin(call.principal)
-        call.path = scope["path_params"]
+        call.path = scope.get("path_params", {})
         if self._tail is not None:
             call.path = {**call.path, **_tail(scope, *self._tail)}
         call.idempotency_key = _idempotency_key(scope["headers"]) if self._idempotent else None

@@ -161,6 +161,15 @@ async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient) -> None:
     problem_of(await client.get("/nope"), 404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("path", "id_"), [("/things", None), ("/things/", None), ("/things/7", "7"), ("/things/{id:str}", "{id:str}")]
+)
+async def test_a_path_is_found_however_it_is_written(client: httpx.AsyncClient, path: str, id_: str | None) -> None:
+    response = await client.get(f"/api/v1{path}", headers=bearer("u1"))
+    assert response.status_code == 200, response.text
+    assert response.json()["id"] == id_
+
+
 async def test_a_wrong_method_is_a_problem_that_says_which_are_right(client: httpx.AsyncClient) -> None:
     response = await client.put("/api/v1/things", headers=bearer("u1"))
     problem_of(response, 405, "method_not_allowed")
