@@ -5,113 +5,19 @@ failures.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
-from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import asyncpg
 import pytest
-import structlog
 from tests.clock import TurnedClock
+from tests.integration.relay.kit import PATIENCE, Heard, Inbox, publish, relaying, relaying_with
 
 from callboard.clock import SystemClock
-from callboard.relay import UPKEEP_RETRY, Relay
+from callboard.relay import Relay
 from callboard.store.database import Database
-from callboard.store.outbox import MOVE, TAIL, LoggedMessage, Outbox
-from callboard.store.sessions import FORGOTTEN
+from callboard.store.outbox import LoggedMessage, Outbox
 
 PAIRS = 1000
-PATIENCE = 30.0
-
-
-class Heard(list[MutableMapping[str, Any]]):
-    """What was logged, and a way to wait for what is logged when it happens."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-
-    def __call__(self, logger: object, method: str, line: MutableMapping[str, Any]) -> NoReturn:
-        self.append(line)
-        self._changed.set()
-        raise structlog.DropEvent
-
-    def count_of(self, event: str) -> int:
-        return [line["event"] for line in self].count(event)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that begins, or is over, with a line of the log."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def until_logged(self, event: str) -> None:
-        await self.until(lambda: self.count_of(event) > 0)
-
-
-@pytest.fixture(autouse=True)
-def heard() -> Iterator[Heard]:
-    """The log of this test."""
-    heard = Heard()
-    structlog.reset_defaults()
-    structlog.configure(processors=[heard])
-    yield heard
-    structlog.reset_defaults()
-
-
-class Inbox:
-    """What one node was given, and a way to wait for it."""
-
-    def __init__(self) -> None:
-        self.messages: list[LoggedMessage] = []
-        self._changed = asyncio.Event()
-
-    def __call__(self, message: LoggedMessage) -> None:
-        self.messages.append(message)
-        self._changed.set()
-
-    @property
-    def names(self) -> list[str]:
-        return [message.name for message in self.messages]
-
-    @property
-    def seqs(self) -> list[int]:
-        return [message.seq for message in self.messages]
-
-    async def holds(self, count: int) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while len(self.messages) < count:
-                self._changed.clear()
-                await self._changed.wait()
-
-
-@asynccontextmanager
-async def relaying(dsn: str, deliver: Callable[[LoggedMessage], None]) -> AsyncIterator[Relay]:
-    relay = Relay(dsn, deliver, clock=SystemClock())
-    async with relaying_with(relay):
-        yield relay
-
-
-@asynccontextmanager
-async def relaying_with(relay: Relay) -> AsyncIterator[Relay]:
-    task = asyncio.create_task(relay.run())
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await relay.until_ready()
-        yield relay
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-
-
-async def publish(database: Database, name: str) -> None:
-    await database.execute("select callboard.publish('{user:u1}', $1, '{}')", name)
-
-
-async def drop_partition(database: Database, *, days: int) -> None:
-    day = await database.fetchval("select to_char(now() + make_interval(days => $1), 'YYYYMMDD')", days)
-    await database.execute(f"drop table callboard.message_log_{day}")
 
 
 LEADER = """
@@ -415,64 +321,3 @@ async def test_relay_never_writes_with_synchronous_commit_off(dsn: str, database
         await publish(database, "n")
         await inbox.holds(1)
     assert await database.fetchval("select string_agg(setting, ',') from seen") == "on"
-
-
-async def test_leader_makes_coming_partitions_and_drops_those_past_the_window(dsn: str, database: Database) -> None:
-    await database.execute(
-        """
-        create table callboard.message_log_20200101 partition of callboard.message_log
-          for values from ('2020-01-01Z') to ('2020-01-02Z');
-        """
-    )
-    await drop_partition(database, days=1)
-    partitions = "select count(*) from pg_inherits where inhparent = 'callboard.message_log'::regclass"
-    assert await database.fetchval(partitions) == 4
-    async with relaying(dsn, Inbox()):
-        assert await database.fetchval("select to_regclass('callboard.message_log_20200101')") is None
-        assert await database.fetchval(partitions) == 4
-
-
-async def test_leader_forgets_subscriptions_of_who_was_away_for_longer_than_the_window(
-    dsn: str, database: Database
-) -> None:
-    await database.execute(
-        """
-        insert into callboard.sessions (pid, user_id, namespace, updated_at)
-        select 'p' || hours, 'u1', '/jobs', now() - make_interval(hours => hours) from unnest(array[1, 72, 74]) hours
-        """
-    )
-    async with relaying(dsn, Inbox()):
-        kept = await database.fetch("select pid from callboard.sessions order by pid")
-    assert [row["pid"] for row in kept] == ["p1", "p72"]
-
-
-async def test_many_to_forget_are_forgotten_by_and_by(dsn: str, database: Database) -> None:
-    await database.execute(
-        """
-        insert into callboard.sessions (pid, user_id, namespace, updated_at)
-        select 'p' || n, 'u1', '/jobs', now() - interval '100 hours' from generate_series(1, $1) n
-        """,
-        FORGOTTEN + 1,
-    )
-    left = "select count(*) from callboard.sessions"
-    async with relaying(dsn, Inbox()) as relay:
-        assert await database.fetchval(left) == 1
-        assert relay._next_upkeep <= SystemClock().monotonic() + UPKEEP_RETRY
-
-
-async def test_refused_upkeep_stops_no_message(dsn: str, database: Database, heard: Heard) -> None:
-    await database.execute("drop function callboard.drop_log_partitions(interval)")
-    inbox = Inbox()
-    async with relaying(dsn, inbox):
-        await publish(database, "n")
-        await inbox.holds(1)
-    assert heard.count_of("relay.failed") == 1
-
-
-async def test_message_of_a_day_without_partition_is_kept(database: Database) -> None:
-    await drop_partition(database, days=0)
-    await publish(database, "n")
-    assert [row["name"] for row in await database.fetch(MOVE, 10)] == ["n"]
-    # The day's partition cannot be made beside a row of that day: it is left out, and the row stays.
-    assert await database.fetchval("select callboard.ensure_log_partitions()") == 0
-    assert [row["name"] for row in await database.fetch(TAIL, 0, 10)] == ["n"]
