@@ -3,15 +3,16 @@
 Owns: the seam to uvicorn and to picows' private `WSProtocol`, frames in, and one write a turn out. Never: ASGI;
 the ASGI application does not see these connections. picows is pinned exactly, and tests hold this seam.
 
-uvicorn hands over the upgrade request as bytes that it rebuilt from the headers it had parsed; from there on the
-connection is picows' alone: its parser unmasks and bounds frames, and what is written goes straight to the
-socket's transport as frames that were made once for all receivers.
+The request comes from `Front`, taken apart, or from uvicorn, as bytes that it rebuilt from the headers it had parsed.
+From there on the connection is picows' alone: its parser unmasks and bounds frames, and what is written goes straight
+to the socket's transport as frames that were made once for all receivers.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from picows import (
@@ -51,6 +52,9 @@ _CLOSE_CODES = {
     Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
     Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }
+# What picows is given of a request whose other parts are with us. It judges the key.
+_UPGRADE = b"GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
 _SECOND_CLOSE = "CLOSE for the second time"
 _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 
@@ -246,12 +250,14 @@ class _Quiet:
 def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProtocol]:
     """The class to give to uvicorn as `ws`. `engines`: by path, each ending in a slash ("/socket.io/")."""
 
+    limit = max(engine.options.max_payload for engine in engines.values())
+
     class NativeProtocol(WSProtocol):
-        __slots__ = ("_quiet",)
+        __slots__ = ("_asked", "_quiet")
 
         def __init__(self, *, config: Any, server_state: Any, app_state: Any) -> None:
             self._quiet = _Quiet()
-            limit = max(engine.options.max_payload for engine in engines.values())
+            self._asked: tuple[bytes, Mapping[str, str]] | None = None
             super().__init__(
                 host_port=None,
                 ws_path=None,
@@ -274,6 +280,12 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
             """Begin; picows gets a Link for the transport."""
             super().connection_made(Link(transport))
 
+        def upgrade(self, target: bytes, headers: Mapping[str, str]) -> None:
+            """Take an upgrade request that `Front` has understood; names of headers are lower case."""
+            self._asked = target, headers
+            key = headers.get("sec-websocket-key", "")
+            feed(self, _UPGRADE + b"sec-websocket-key: " + key.encode("latin-1") + b"\r\n\r\n")
+
         def data_received(self, data: bytes) -> None:
             """Take the upgrade request from uvicorn, in pieces that fit picows' buffer."""
             feed(self, _slim(data))
@@ -284,14 +296,16 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
             super().connection_lost(exc)
 
         def _accept(self, upgrade: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            path, _, query = upgrade.path.decode("latin-1").partition("?")
+            target, headers = self._asked or _parts(upgrade)
+            self._asked = None
+            path, _, query = target.decode("latin-1").partition("?")
             engine = engines.get(path if path.endswith("/") else path + "/")
             if engine is None:
                 return _refused(404, b"no WebSocket here\n", {})
             transport = self.transport.underlying_transport.transport
-            request = _request(upgrade, query, transport)
+            request = _request(query, headers, transport)
             try:
-                if request.headers.get("sec-websocket-version") != "13":
+                if headers.get("sec-websocket-version") != "13":
                     raise Refusal(RefusalCode.BAD_REQUEST, "WebSocket version 13 is required", status=426)
                 connection = admit(engine, policy, request, upgrade=True)
             except Refusal as refusal:
@@ -300,7 +314,7 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
                 return _refused(refusal.status, refusal.body, {"Content-Type": "application/json", **headers})
             sink = NativeSink(engine, policy.address(request), connection)
             self._quiet.transport = self.transport
-            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), sink)
+            return WSUpgradeResponseWithListener(_Switching(), sink)
 
     return NativeProtocol
 
@@ -316,15 +330,36 @@ def _slim(data: bytes) -> bytes:
     return b"\r\n".join([request_line, b"upgrade: websocket", b"connection: upgrade", *kept, b"", b""])
 
 
-def _request(upgrade: WSUpgradeRequest, query: str, transport: asyncio.Transport) -> Request:
+def _parts(upgrade: WSUpgradeRequest) -> tuple[bytes, Mapping[str, str]]:
+    return upgrade.path, {name.lower(): value for name, value in upgrade.headers.items()}
+
+
+def _request(query: str, headers: Mapping[str, str], transport: asyncio.Transport) -> Request:
     peer = transport.get_extra_info("peername")
     return Request(
-        method=upgrade.method.decode("latin-1"),
+        method="GET",  # picows takes no other
         query=query,
-        headers={name.lower(): value for name, value in upgrade.headers.items()},
+        headers=headers,
         peer=peer[0] if isinstance(peer, tuple) else "",
         scheme="https" if transport.get_extra_info("sslcontext") else "http",
     )
+
+
+class _Switching(WSUpgradeResponse):
+    """picows' answer of success, which is the same each time but for the header that picows adds."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.version = b"HTTP/1.1"
+        self.status = HTTPStatus.SWITCHING_PROTOCOLS
+        self.headers: Any = {}
+        self.body = None
+
+    def to_bytes(self) -> bytearray:
+        """What picows writes."""
+        accept = self.headers["Sec-WebSocket-Accept"]
+        return bytearray(_SWITCHING + accept.encode() + b"\r\n\r\n")
 
 
 def _refused(status: int, body: bytes, headers: dict[str, str]) -> WSUpgradeResponseWithListener:
