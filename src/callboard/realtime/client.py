@@ -280,7 +280,8 @@ class Client:
             until = recovery.now()
             backlog = member.outlet = Backlog(connection, most_bytes=half, most_held=options.max_held)
             self._enter(member)
-            member.subscribe(*rooms)
+            if rooms:
+                member.subscribe(*rooms)
             after = recovery.start_of(claim, auth, until)
             most = min(MAX_BYTES, half) - self._replayed
             missed = await recovery.missed(name, member.rooms, after=after, until=until, most_bytes=most)
@@ -294,7 +295,8 @@ class Client:
         if claim is not None and recovered:
             pid = claim.pid
         else:
-            member.unsubscribe(*rooms)
+            if rooms:
+                member.unsubscribe(*rooms)
             # Not further than the client is: what it missed since its snapshot follows, and may be lost with the line.
             start = until if missed is None or after is None else until._replace(seq=after)
             pid = recovery.pid(start, name, user, at=self._node.engine.clock.now())

@@ -164,7 +164,7 @@ class Engine:
         """A deadline of the connection's may now be earlier than the wheel knows."""
         at = connection.on_due(self.clock.monotonic())
         if at is not None:
-            self._wheel.reschedule(connection, at)
+            self._wheel.hasten(connection, at)
 
     def forget(self, connection: Connection, reason: Reason) -> None:
         """The connection has ended."""

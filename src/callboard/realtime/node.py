@@ -159,8 +159,11 @@ class Node:
     def connections_of(self, user_id: str) -> set[Connection]:
         """The connections that are in any namespace as this user."""
         room = f"user:{user_id}"
-        hubs = [namespace.hub for namespace in self._namespaces.values() if namespace.hub.has(room)]
-        return {member.connection for hub in hubs for member in hub.select((room,))}
+        found: set[Connection] = set()
+        for namespace in self._namespaces.values():
+            if namespace.hub.has(room):
+                found.update(member.connection for member in namespace.hub.select((room,)))
+        return found
 
     def disconnect_user(self, user_id: str, reason: Reason) -> int:
         """Close the user's connections here, those that are just connecting too; how many they were.
@@ -202,8 +205,7 @@ class Node:
         """Run a client's work; the node owns the task."""
         task = asyncio.get_running_loop().create_task(work, name="client")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(telemetry.report)
+        task.add_done_callback(self._done)
 
     async def drain(self, window: float) -> None:
         """Take no new sessions, and end all within `window` seconds, at even distances and in no order.
@@ -227,6 +229,10 @@ class Node:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        telemetry.report(task)
 
     def _receive(self, connection: Connection) -> Client:
         return Client(self, connection)

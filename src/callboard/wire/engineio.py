@@ -75,9 +75,10 @@ class Outgoing:
     def frame(self) -> bytes:
         """The WebSocket frames of this message, ready to write."""
         if self._frame is None:
-            parts = [frames.encode(frames.Opcode.TEXT, self.text)]
-            parts += [frames.encode(frames.Opcode.BINARY, data) for data in self.attachments]
-            self._frame = b"".join(parts)
+            self._frame = frames.encode(frames.Opcode.TEXT, self.text)
+            if self.attachments:
+                parts = [frames.encode(frames.Opcode.BINARY, data) for data in self.attachments]
+                self._frame = b"".join([self._frame, *parts])
         return self._frame
 
     def make_room(self) -> None:
