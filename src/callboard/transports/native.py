@@ -104,8 +104,8 @@ class NativeSink(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        # picows keeps both as long as the connection lives; their headers are 2 KB.
-        del transport.request.headers, transport.response.headers
+        # picows keeps the request as long as the connection lives; its headers are 1 KB.
+        del transport.request.headers
         link: Link = transport.underlying_transport
         opening = [link.take_answer()]
         self._write = opening.append
@@ -314,7 +314,7 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
                 return _refused(refusal.status, refusal.body, {"Content-Type": "application/json", **headers})
             sink = NativeSink(engine, policy.address(request), connection)
             self._quiet.transport = self.transport
-            return WSUpgradeResponseWithListener(_Switching(), sink)
+            return WSUpgradeResponseWithListener(_ANSWER, sink)
 
     return NativeProtocol
 
@@ -346,25 +346,31 @@ def _request(query: str, headers: Mapping[str, str], transport: asyncio.Transpor
 
 
 class _Switching(WSUpgradeResponse):
-    """picows' answer of success, which is the same each time but for the header that picows adds."""
+    """picows' answer of success, one for all: picows sets the header that differs, and takes the bytes at once."""
 
     __slots__ = ()
 
-    def __init__(self) -> None:
-        self.version = b"HTTP/1.1"
-        self.status = HTTPStatus.SWITCHING_PROTOCOLS
-        self.headers: Any = {}
-        self.body = None
+    version = b"HTTP/1.1"
+    status = HTTPStatus.SWITCHING_PROTOCOLS
+    body = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What picows adds to."""
+        return _ANSWER_HEADERS
 
     def to_bytes(self) -> bytearray:
         """What picows writes."""
-        accept = self.headers["Sec-WebSocket-Accept"]
-        return bytearray(_SWITCHING + accept.encode() + b"\r\n\r\n")
+        return bytearray(_SWITCHING + _ANSWER_HEADERS["Sec-WebSocket-Accept"].encode() + b"\r\n\r\n")
 
 
 def _refused(status: int, body: bytes, headers: dict[str, str]) -> WSUpgradeResponseWithListener:
     response = WSUpgradeResponse.create_error_response(status, body, headers)
     return WSUpgradeResponseWithListener(response, None)
+
+
+_ANSWER_HEADERS: dict[str, str] = {}
+_ANSWER = _Switching()
 
 
 def _write_nothing(data: bytes) -> None:
