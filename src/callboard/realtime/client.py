@@ -132,7 +132,11 @@ class Client:
     def _note_expiry(self) -> None:
         ends = [end for member in self._members.values() if (end := member.principal.expires_at) is not None]
         self._expires = min(ends, default=None)
-        self._node.engine.reschedule(self._connection)
+        if self._expires is None and self._connect_by is None:
+            return
+        at = self.on_due(self._node.engine.clock.monotonic())
+        if at is not None:
+            self._node.engine.hasten(self._connection, at)
 
     def _slow_down(self, packet: Packet) -> None:
         """Answer a message over the rate without handling it. A client that goes on, or connects, is closed."""
@@ -244,6 +248,8 @@ class Client:
 
     def _too_many(self, user_id: str) -> bool:
         """Whether this connection is one too many of its user's; then it is closed, which the client retries."""
+        if self._node.memberships_of(user_id) < self._node.limits.max_connections_per_user:
+            return False
         others = self._node.connections_of(user_id) - {self._connection}
         if len(others) < self._node.limits.max_connections_per_user:
             return False

@@ -17,7 +17,7 @@ from callboard.errors import Unavailable
 from callboard.realtime.connection import Connection, Reason, Receiver, Sink
 from callboard.realtime.traffic import Traffic
 from callboard.realtime.wheel import Wheel
-from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Outgoing, open_packet
+from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Opening, Outgoing
 from callboard.wire.frames import MAX_FRAGMENTS
 from callboard.wire.session import Session, State
 
@@ -94,6 +94,7 @@ class Engine:
         self._lone: _Broadcast | None = None
         self._flushing = False
         self._unaccepted: dict[str, int] = {}
+        self._openings: dict[tuple[str, ...], Opening] = {}
 
     def admit(self, address: str) -> None:
         """Refuse a new session while there is no place for it. Raises Unavailable, which the client retries."""
@@ -119,8 +120,9 @@ class Engine:
         self.connections[session.sid] = connection
         self.by_transport[sink.name] += 1
         self._unaccepted[address] = self._unaccepted.get(address, 0) + 1
-        connection.send(self._open_packet(session.sid, upgrades))
-        self._wheel.schedule(connection, connection.on_due(now) or session.deadline)
+        connection.send(self._opening(upgrades).packet(session.sid))
+        due = connection.receiver.on_due(now)
+        self._wheel.schedule(connection, session.deadline if due is None else min(due, session.deadline))
         return connection
 
     def accept(self, connection: Connection) -> None:
@@ -160,8 +162,12 @@ class Engine:
             lone, self._lone = self._lone, None
             lone.queue()
 
+    def hasten(self, connection: Connection, at: float) -> None:
+        """A deadline of the connection's, which may be earlier than those that the wheel knows."""
+        self._wheel.hasten(connection, at)
+
     def reschedule(self, connection: Connection) -> None:
-        """A deadline of the connection's may now be earlier than the wheel knows."""
+        """Any of the connection's deadlines may now be earlier than the wheel knows, or have passed."""
         at = connection.on_due(self.clock.monotonic())
         if at is not None:
             self._wheel.hasten(connection, at)
@@ -224,14 +230,16 @@ class Engine:
         telemetry.log.exception("task.failed", task="flush", reason=repr(error))
         connection.close(Reason.FAILED)
 
-    def _open_packet(self, sid: str, upgrades: tuple[str, ...]) -> Outgoing:
-        options = self.options
-        return open_packet(
-            Handshake(
-                sid=sid,
+    def _opening(self, upgrades: tuple[str, ...]) -> Opening:
+        opening = self._openings.get(upgrades)
+        if opening is None:
+            options = self.options
+            handshake = Handshake(
+                sid="",
                 upgrades=upgrades,
                 ping_interval=int(options.ping_interval * 1000),
                 ping_timeout=int(options.ping_timeout * 1000),
                 max_payload=options.max_payload,
             )
-        )
+            opening = self._openings[upgrades] = Opening(handshake)
+        return opening

@@ -156,14 +156,16 @@ class Node:
             else:
                 member.outlet.send_volatile(outgoing, key)
 
+    def memberships_of(self, user_id: str) -> int:
+        """In how many namespaces all connections of this user's are: no fewer than the connections."""
+        room = f"user:{user_id}"
+        return sum([namespace.hub.count(room) for namespace in self._namespaces.values()])
+
     def connections_of(self, user_id: str) -> set[Connection]:
         """The connections that are in any namespace as this user."""
         room = f"user:{user_id}"
-        found: set[Connection] = set()
-        for namespace in self._namespaces.values():
-            if namespace.hub.has(room):
-                found.update(member.connection for member in namespace.hub.select((room,)))
-        return found
+        hubs = [namespace.hub for namespace in self._namespaces.values() if namespace.hub.has(room)]
+        return {member.connection for hub in hubs for member in hub.select((room,))}
 
     def disconnect_user(self, user_id: str, reason: Reason) -> int:
         """Close the user's connections here, those that are just connecting too; how many they were.

@@ -44,6 +44,7 @@ _ROOM_COST = 220
 _MAC_BYTES = 16
 _PID_BYTES = 8 + 8 + 10 + _MAC_BYTES  # a multiple of three: one text for each pid, which is a key of the database
 _PID_TEXT = _PID_BYTES * 4 // 3
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _MAX_SEQ = 2**63 - 1
 
 
@@ -124,7 +125,8 @@ class Pids:
     def make(self, position: Position, namespace: str, user_id: str, *, at: int) -> str:
         """A new pid for a client whose messages come live from `position` on. `at`: now."""
         body = position.seq.to_bytes(8, "big") + at.to_bytes(8, "big") + os.urandom(10)
-        return base64.urlsafe_b64encode(body + self._mac(body, position.epoch, namespace, user_id)).decode()
+        pid = body + self._mac(body, position.epoch, namespace, user_id)
+        return binascii.b2a_base64(pid, newline=False).translate(_URLSAFE).decode()
 
     def check(self, pid: object, epoch: str, namespace: str, user_id: str) -> Issue | None:
         """What the pid carries, or None if it is not this user's, namespace's and log's."""

@@ -35,7 +35,7 @@ from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request
 from callboard.transports.http import feed
 from callboard.transports.link import Link
 from callboard.wire.engineio import FRAME_ROOM, Outgoing
-from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
+from callboard.wire.frames import CloseCode, FrameError, MessageAssembler, Opcode, whole_message
 
 READ_BUFFER = 2048
 _TEXT = WSMsgType.TEXT
@@ -165,9 +165,11 @@ class NativeSink(WSListener):
 
     def _on_data(self, opcode: int, fin: bool, data: bytes) -> None:
         self._engine.traffic.bytes_in += len(data)
-        assembler = self._assembler
+        options, assembler = self._engine.options, self._assembler
+        if assembler is None and fin and opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._on_message(whole_message(opcode, data, options.max_payload))
+            return
         if assembler is None:
-            options = self._engine.options
             assembler = MessageAssembler(options.max_payload, options.max_fragments)
         message = assembler.feed(opcode, fin, data)
         # Kept only while a fragmented message is under way: most connections never have one.

@@ -132,6 +132,20 @@ def open_packet(handshake: Handshake) -> Outgoing:
     return Outgoing(b"0" + msgspec.json.encode(handshake))
 
 
+class Opening:
+    """First packets that differ in their sid alone."""
+
+    __slots__ = ("_before", "_behind")
+
+    def __init__(self, handshake: Handshake) -> None:
+        """`handshake`: of any of the sessions, with an empty sid."""
+        self._before, _, self._behind = open_packet(handshake).text.partition(b'""')
+
+    def packet(self, sid: str) -> Outgoing:
+        """The first packet of this session. `sid`: nothing that JSON would escape."""
+        return Outgoing(b'%b"%b"%b' % (self._before, sid.encode(), self._behind))
+
+
 def decode_packet(text: str) -> Packet:
     """Decode one text packet. Raises ProtocolError for an empty packet or an unknown type."""
     try:
