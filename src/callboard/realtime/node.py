@@ -37,7 +37,10 @@ class Authenticator(Protocol):
     """Turns the `auth` payload of a CONNECT into a principal."""
 
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
-        """Raises Unauthenticated, which answers the client with CONNECT_ERROR."""
+        """Raises Unauthenticated, which answers the client with CONNECT_ERROR.
+
+        It is begun outside of a task; where it must wait for something, it is closed, and begun anew in one.
+        """
 
 
 class Depths(NamedTuple):
@@ -181,9 +184,9 @@ class Node:
             connection.close(reason)
         return len(connections)
 
-    async def authenticate(self, auth: dict[str, Any]) -> Principal:
+    def authenticate(self, auth: dict[str, Any]) -> Coroutine[Any, Any, Principal]:
         """See Authenticator."""
-        return await self._authenticator.authenticate(auth)
+        return self._authenticator.authenticate(auth)
 
     async def remembered(self, member: Member, claim: Claim) -> Collection[str] | None:
         """See Subscriptions."""

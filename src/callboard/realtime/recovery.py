@@ -30,6 +30,8 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 
+# With any of these, a CONNECT's payload asks for what was missed.
+REQUESTS = frozenset({"pid", "offset", "position"})
 MAX_MESSAGES = 1_000
 MAX_BYTES = 512 * 1024
 TAIL_MESSAGES = 20_000
@@ -320,6 +322,11 @@ class Recovery:
             # An offset is what a client says it is: a number that is never reached must not stay here.
             if not reached.done():
                 del self._waiting[bisect.bisect_left(self._waiting, waiting)]
+
+    @property
+    def ready(self) -> bool:
+        """Whether there was contact with the log."""
+        return self._head.position is not None
 
     async def position(self) -> Position:
         """How far this node was given the log. Waits for the first contact with it."""
