@@ -17,10 +17,11 @@ from callboard.errors import Unavailable
 from callboard.realtime.connection import Connection, Reason, Receiver, Sink
 from callboard.realtime.traffic import Traffic
 from callboard.realtime.wheel import Wheel
-from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Opening, Outgoing
-from callboard.wire.frames import MAX_FRAGMENTS
+from callboard.wire.engineio import FRAME_ROOM, MAX_PACKETS_PER_PAYLOAD, Handshake, Opening, Outgoing
+from callboard.wire.frames import MAX_FRAGMENTS, Opcode
 from callboard.wire.session import Session, State
 
+_TEXT = int(Opcode.TEXT)
 # The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
 _LOGGED = frozenset(
     {
@@ -212,19 +213,22 @@ class Engine:
                 self._fail(connection, error)
 
     def _write(self, lone: _Broadcast) -> None:
-        outgoing, sent = lone.outgoing, 0
-        outgoing.make_room()
+        outgoing, shared = lone.outgoing, 0
+        buffer = outgoing.make_room()
         for connection in lone.connections:
             try:
                 if connection.paused:
                     lone.queue_to(connection)
+                elif buffer is not None and (send := connection.sink.send_shared) is not None:
+                    send(_TEXT, buffer, FRAME_ROOM)
+                    shared += 1
                 else:
-                    sent += connection.sink.write_one(outgoing)
+                    connection.sink.write([outgoing])
                 if connection.paused:
                     connection.bound()
             except Exception as error:  # as in _flush
                 self._fail(connection, error)
-        self.traffic.bytes_out += sent
+        self.traffic.bytes_out += shared * outgoing.frame_size
 
     def _fail(self, connection: Connection, error: Exception) -> None:
         telemetry.log.exception("task.failed", task="flush", reason=repr(error))

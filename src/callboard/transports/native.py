@@ -29,16 +29,15 @@ from picows.picows import WSProtocol
 
 from callboard import telemetry
 from callboard.errors import ProtocolError
-from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.connection import Connection, Reason, SendShared
 from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.transports.http import feed
 from callboard.transports.link import Link
-from callboard.wire.engineio import FRAME_ROOM, Outgoing
+from callboard.wire.engineio import Outgoing
 from callboard.wire.frames import CloseCode, FrameError, MessageAssembler, Opcode, whole_message
 
 READ_BUFFER = 2048
-_TEXT = WSMsgType.TEXT
 MAX_UNSENT_PONGS = 1 << 16
 CLOSING_TIME = 5.0
 
@@ -62,7 +61,7 @@ _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 class NativeSink(WSListener):
     """One WebSocket: picows' listener and the connection's sink in one object."""
 
-    __slots__ = ("_assembler", "_engine", "_opened_by", "_transport", "_write", "address", "connection")
+    __slots__ = ("_assembler", "_engine", "_opened_by", "_transport", "_write", "address", "connection", "send_shared")
 
     name = "websocket"
 
@@ -74,6 +73,7 @@ class NativeSink(WSListener):
         self.connection: Connection | None = None
         self._assembler: MessageAssembler | None = None
         self._transport: WSTransport | None = None
+        self.send_shared: SendShared | None = None
         self._write: Callable[[bytes], None] = _write_nothing
 
     # Sink
@@ -82,14 +82,6 @@ class NativeSink(WSListener):
         data = batch[0].frame if len(batch) == 1 else b"".join([outgoing.frame for outgoing in batch])
         self._engine.traffic.bytes_out += len(data)
         self._write(data)
-
-    def write_one(self, outgoing: Outgoing) -> int:
-        transport, buffer = self._transport, outgoing.buffer
-        if transport is None or buffer is None:
-            self.write([outgoing])
-            return 0
-        transport.send_reuse_external_bytearray(_TEXT, buffer, FRAME_ROOM)
-        return outgoing.frame_size
 
     def unsent(self) -> int:
         return int(self._transport.underlying_transport.get_write_buffer_size()) if self._transport else 0
@@ -104,6 +96,7 @@ class NativeSink(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
+        self.send_shared = transport.send_reuse_external_bytearray
         # picows keeps the request as long as the connection lives; its headers are 1 KB.
         del transport.request.headers
         link: Link = transport.underlying_transport
@@ -136,7 +129,7 @@ class NativeSink(WSListener):
             self._fail(error)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._write = _write_nothing
+        self._write, self.send_shared = _write_nothing, None
         if self.connection is not None:
             self.connection.close(Reason.TRANSPORT)
         elif self._opened_by is not None:
