@@ -21,7 +21,7 @@ from callboard.transports.turnstile import Turnstile
 MAX_HEAD = 8_192
 # Each takes 0.2 ms, with the session that follows.
 UPGRADES_A_TURN = 64
-# Headers of which WebSockets look at the value; twice the same is for HTTP to sort out.
+# Headers of which WebSockets look at the value, and those of a body; twice the same, and a body, are for HTTP.
 _READ = {
     name.encode(): name
     for name in (
@@ -35,7 +35,8 @@ _READ = {
         "x-forwarded-proto",
     )
 }
-_BODY = frozenset({b"content-length", b"transfer-encoding", b"expect"})
+_BODY = dict.fromkeys((b"content-length", b"transfer-encoding", b"expect"))
+_LOOKED_AT: dict[bytes, str | None] = {**_READ, **_BODY}
 _REQUEST_LINE = re.compile(rb"GET (/[!-~]{0,4096}) HTTP/1\.1\r\n")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}):([\t -~\x80-\xff]*)\r\n")
 
@@ -59,10 +60,10 @@ def plain_upgrade(data: bytes) -> Upgrade | None:
     for name, value in _HEADER.findall(data, place, end + 2):
         place += len(name) + len(value) + 3
         name = name.lower()
-        text = _READ.get(name)
-        if text in read or name in _BODY:
-            return None
-        if text is not None:
+        if name in _LOOKED_AT:
+            text = _LOOKED_AT[name]
+            if text is None or text in read:
+                return None
             read[text] = value.strip(b" \t").decode("latin-1")
     if place != end + 2:  # something between them is no header
         return None

@@ -91,7 +91,7 @@ class Policy:
 
         The peer's own if the header holds something else than an address before that.
         """
-        if not self._trusts(request.peer):
+        if not self._networks or not self._trusts(request.peer):
             return request.peer
         for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
             address = _ip_address(hop.strip())
