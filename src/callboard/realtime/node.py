@@ -161,8 +161,10 @@ class Node:
 
     def memberships_of(self, user_id: str) -> int:
         """In how many namespaces all connections of this user's are: no fewer than the connections."""
-        room = f"user:{user_id}"
-        return sum([namespace.hub.count(room) for namespace in self._namespaces.values()])
+        room, found = f"user:{user_id}", 0
+        for namespace in self._namespaces.values():
+            found += namespace.hub.count(room)
+        return found
 
     def connections_of(self, user_id: str) -> set[Connection]:
         """The connections that are in any namespace as this user."""
