@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.connection import Connection, Reason, SendShared
 from callboard.wire.engineio import Outgoing
 
 
@@ -23,6 +23,7 @@ class FakeSink:
         self.failing = False
         self.full = False
         self.connection: Connection | None = None
+        self.send_shared: SendShared | None = None
 
     @property
     def writes(self) -> list[list[str]]:
@@ -33,10 +34,6 @@ class FakeSink:
     def texts(self) -> list[str]:
         """All messages in order, without the OPEN packet."""
         return [text for batch in self.writes for text in batch if not text.startswith("0")]
-
-    def write_one(self, outgoing: Outgoing) -> int:
-        self.write([outgoing])
-        return 0
 
     def write(self, batch: list[Outgoing]) -> None:
         if self.failing:

@@ -6,10 +6,12 @@ beyond its time order.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import os
 import time
 from uuid import UUID
+
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def uuid7(unix_ms: int | None = None) -> UUID:
@@ -23,4 +25,4 @@ def uuid7(unix_ms: int | None = None) -> UUID:
 
 def session_id() -> str:
     """20 URL-safe characters, 120 random bits: an Engine.IO or Socket.IO sid nobody can guess."""
-    return base64.urlsafe_b64encode(os.urandom(15)).decode()
+    return binascii.b2a_base64(os.urandom(15), newline=False).translate(_URLSAFE).decode()

@@ -85,7 +85,7 @@ def _name(value: object) -> str | None:
 
 
 def _words(value: object, claim: str, limit: int) -> frozenset[str]:
-    if value is None:
+    if value is None or value == []:
         return frozenset()
     if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
         raise Invalid(f"the claim {claim} must be a list of non-empty strings", field=claim)

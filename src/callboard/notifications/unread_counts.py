@@ -19,10 +19,10 @@ from callboard.telemetry import log
 class UnreadCounts:
     """Tells connected users their unread counts, as seldom as will do.
 
-    A mark asks for a count; marks that come while a query runs, or within `interval` seconds of the last,
-    share the next one. `connected` says whether anybody of that user is connected here: for others nothing
-    is kept or asked. Marks are a set of connected users, so bounded. While the database is away they are
-    kept.
+    A mark asks for a count; marks that come while it is asked for, or within `interval` seconds of that, share the
+    next query: when many connect, there are few. `connected` says whether anybody of that user is connected here:
+    for others nothing is kept or asked. Marks are a set of connected users, so bounded. While the database is away
+    they are kept.
     """
 
     MAX_USERS_PER_QUERY = 1000
@@ -73,8 +73,10 @@ class UnreadCounts:
                 await self._pause(self._interval)
 
     async def _serve(self) -> None:
-        while self._marked:
-            users = list(self._marked)[: self.MAX_USERS_PER_QUERY]
+        """Tell those who are marked by now. Who is marked meanwhile waits for the next time."""
+        marked = list(self._marked)
+        for start in range(0, len(marked), self.MAX_USERS_PER_QUERY):
+            users = marked[start : start + self.MAX_USERS_PER_QUERY]
             for user_id in users:
                 del self._marked[user_id]
             try:

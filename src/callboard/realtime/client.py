@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from callboard import ids, telemetry
 from callboard.auth.principal import Principal
 from callboard.errors import CallboardError, Forbidden, ProtocolError, RateLimited, Unavailable
+from callboard.realtime.at_once import without_waiting
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.limits import TokenBucket
 from callboard.realtime.namespace import INTERNAL, Member, Namespace
-from callboard.realtime.recovery import MAX_BYTES, Backlog, Recovery
+from callboard.realtime.recovery import MAX_BYTES, REQUESTS, Backlog, Recovery
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 from callboard.wire.socketio import Decoder, Packet, PacketType
@@ -132,7 +133,11 @@ class Client:
     def _note_expiry(self) -> None:
         ends = [end for member in self._members.values() if (end := member.principal.expires_at) is not None]
         self._expires = min(ends, default=None)
-        self._node.engine.reschedule(self._connection)
+        if self._expires is None and self._connect_by is None:
+            return
+        at = self.on_due(self._node.engine.clock.monotonic())
+        if at is not None:
+            self._node.engine.hasten(self._connection, at)
 
     def _slow_down(self, packet: Packet) -> None:
         """Answer a message over the rate without handling it. A client that goes on, or connects, is closed."""
@@ -154,9 +159,20 @@ class Client:
         limits = self._node.limits
         if len(self._inbox) > limits.max_inbox or self._backlog > limits.max_inbox_bytes:
             self._connection.close(Reason.FLOOD)
-        elif not self._working:
+        elif not self._working and not self._handled_at_once(packet):
             self._working = True
             self._node.spawn(self._work())
+
+    def _handled_at_once(self, packet: Packet) -> bool:
+        """Whether the only packet in the inbox was handled without a task, which costs as much as a token's check."""
+        try:
+            if packet.type is not PacketType.CONNECT or not self._connect_at_once(packet):
+                return False
+        except Exception as error:  # as in _work
+            self._connection.close(Reason.FAILED)
+            telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)
+        self._inbox, self._backlog = None, 0
+        return True
 
     async def _work(self) -> None:
         """Handle what is queued, in order, then end: there is no task while there is nothing to do."""
@@ -216,34 +232,70 @@ class Client:
         else:
             await self._join(namespace, auth)
 
+    def _connect_at_once(self, packet: Packet) -> bool:
+        """Let a new client in without a task; False if there is something to wait for, such as what it missed."""
+        name, auth = packet.namespace, packet.data or {}
+        namespace, recovery = self._node.find(name), self._node.recovery
+        if namespace is None or name in self._members:
+            return False
+        if recovery is not None and (not recovery.ready or not auth.keys().isdisjoint(REQUESTS)):
+            return False
+        try:
+            principal = without_waiting(self._node.authenticate(auth))
+            if principal is None:
+                return False
+            member = self._admit(namespace, principal)
+        except CallboardError as error:
+            self._turn_away(namespace, error)
+            return True
+        if member is not None:
+            self._enter(member)
+            if recovery is not None:
+                member.pid = recovery.pid(recovery.now(), name, principal.id, at=self._node.engine.clock.now())
+            self._connection.send(socketio.encode_connect(name, member.sid, member.pid))
+            self._joined(member, auth)
+        return True
+
     async def _join(self, namespace: Namespace, auth: dict[str, Any]) -> None:
         try:
-            principal = await self._node.authenticate(auth)
-            namespace.admit(principal)
-            self._joining = principal.id
-        except Unavailable as error:
-            # It will pass: the stock client comes back when its transport ends, and not after CONNECT_ERROR.
-            self._log_refusal(error.code, error.message)
-            self._connection.close(Reason.UNAVAILABLE)
-            return
+            member = self._admit(namespace, await self._node.authenticate(auth))
         except CallboardError as error:
-            self._log_refusal(error.code, error.message)
-            self._refuse(namespace.name, error.message, {"code": error.code})
+            self._turn_away(namespace, error)
             return
-        if self._connection.closed or self._too_many(principal.id):
+        if member is None:
             return
-        member = Member(self._connection, namespace, ids.session_id(), principal, self)
         if self._node.recovery is None:
             self._enter(member)
             self._connection.send(socketio.encode_connect(namespace.name, member.sid))
         elif not await self._enter_recovering(member, self._node.recovery, auth):
             return
+        self._joined(member, auth)
+
+    def _admit(self, namespace: Namespace, principal: Principal) -> Member | None:
+        """A member to be; None if the connection has ended, or ends as one too many. Raises Forbidden."""
+        namespace.admit(principal)
+        self._joining = principal.id
+        if self._connection.closed or self._too_many(principal.id):
+            return None
+        return Member(self._connection, namespace, ids.session_id(), principal, self)
+
+    def _turn_away(self, namespace: Namespace, error: CallboardError) -> None:
+        self._log_refusal(error.code, error.message)
+        if isinstance(error, Unavailable):
+            # It will pass: the stock client comes back when its transport ends, and not after CONNECT_ERROR.
+            self._connection.close(Reason.UNAVAILABLE)
+        else:
+            self._refuse(namespace.name, error.message, {"code": error.code})
+
+    def _joined(self, member: Member, auth: dict[str, Any]) -> None:
         self._joining = None
-        namespace.connected(member, auth)
+        member.namespace.connected(member, auth)
         self._note_expiry()
 
     def _too_many(self, user_id: str) -> bool:
         """Whether this connection is one too many of its user's; then it is closed, which the client retries."""
+        if self._node.memberships_of(user_id) < self._node.limits.max_connections_per_user:
+            return False
         others = self._node.connections_of(user_id) - {self._connection}
         if len(others) < self._node.limits.max_connections_per_user:
             return False
@@ -280,7 +332,8 @@ class Client:
             until = recovery.now()
             backlog = member.outlet = Backlog(connection, most_bytes=half, most_held=options.max_held)
             self._enter(member)
-            member.subscribe(*rooms)
+            if rooms:
+                member.subscribe(*rooms)
             after = recovery.start_of(claim, auth, until)
             most = min(MAX_BYTES, half) - self._replayed
             missed = await recovery.missed(name, member.rooms, after=after, until=until, most_bytes=most)
@@ -294,7 +347,8 @@ class Client:
         if claim is not None and recovered:
             pid = claim.pid
         else:
-            member.unsubscribe(*rooms)
+            if rooms:
+                member.unsubscribe(*rooms)
             # Not further than the client is: what it missed since its snapshot follows, and may be lost with the line.
             start = until if missed is None or after is None else until._replace(seq=after)
             pid = recovery.pid(start, name, user, at=self._node.engine.clock.now())

@@ -6,6 +6,7 @@ or bytes of a transport (see `callboard.transports`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -40,19 +41,21 @@ class Reason(StrEnum):
     FAILED = "server failure"
 
 
+SendShared = Callable[[int, bytearray, int], None]
+
+
 class Sink(Protocol):
-    """The writing half of a transport."""
+    """The writing half of a transport.
+
+    `send_shared`: the short way for a message that many are sent, if the transport has one just now. It takes the
+    frame's opcode, a buffer in which its head has room before the data, and how much room. It does not count bytes.
+    """
 
     name: str
+    send_shared: SendShared | None
 
     def write(self, batch: list[Outgoing]) -> None:
         """Send these messages, in order, in one write where the transport can. The list is the sink's now."""
-
-    def write_one(self, outgoing: Outgoing) -> int:
-        """The same with one message of which many sinks are given the same; returns the bytes that are to be counted.
-
-        A sink that counts for itself returns 0. `make_room` was called.
-        """
 
     def unsent(self) -> int:
         """Bytes taken by `write` that the peer's kernel has not."""

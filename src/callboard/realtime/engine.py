@@ -17,10 +17,11 @@ from callboard.errors import Unavailable
 from callboard.realtime.connection import Connection, Reason, Receiver, Sink
 from callboard.realtime.traffic import Traffic
 from callboard.realtime.wheel import Wheel
-from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Outgoing, open_packet
-from callboard.wire.frames import MAX_FRAGMENTS
+from callboard.wire.engineio import FRAME_ROOM, MAX_PACKETS_PER_PAYLOAD, Handshake, Opening, Outgoing
+from callboard.wire.frames import MAX_FRAGMENTS, Opcode
 from callboard.wire.session import Session, State
 
+_TEXT = int(Opcode.TEXT)
 # The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
 _LOGGED = frozenset(
     {
@@ -94,6 +95,7 @@ class Engine:
         self._lone: _Broadcast | None = None
         self._flushing = False
         self._unaccepted: dict[str, int] = {}
+        self._openings: dict[tuple[str, ...], Opening] = {}
 
     def admit(self, address: str) -> None:
         """Refuse a new session while there is no place for it. Raises Unavailable, which the client retries."""
@@ -119,8 +121,9 @@ class Engine:
         self.connections[session.sid] = connection
         self.by_transport[sink.name] += 1
         self._unaccepted[address] = self._unaccepted.get(address, 0) + 1
-        connection.send(self._open_packet(session.sid, upgrades))
-        self._wheel.schedule(connection, connection.on_due(now) or session.deadline)
+        connection.send(self._opening(upgrades).packet(session.sid))
+        due = connection.receiver.on_due(now)
+        self._wheel.schedule(connection, session.deadline if due is None else min(due, session.deadline))
         return connection
 
     def accept(self, connection: Connection) -> None:
@@ -160,11 +163,15 @@ class Engine:
             lone, self._lone = self._lone, None
             lone.queue()
 
+    def hasten(self, connection: Connection, at: float) -> None:
+        """A deadline of the connection's, which may be earlier than those that the wheel knows."""
+        self._wheel.hasten(connection, at)
+
     def reschedule(self, connection: Connection) -> None:
-        """A deadline of the connection's may now be earlier than the wheel knows."""
+        """Any of the connection's deadlines may now be earlier than the wheel knows, or have passed."""
         at = connection.on_due(self.clock.monotonic())
         if at is not None:
-            self._wheel.reschedule(connection, at)
+            self._wheel.hasten(connection, at)
 
     def forget(self, connection: Connection, reason: Reason) -> None:
         """The connection has ended."""
@@ -206,32 +213,37 @@ class Engine:
                 self._fail(connection, error)
 
     def _write(self, lone: _Broadcast) -> None:
-        outgoing, sent = lone.outgoing, 0
-        outgoing.make_room()
+        outgoing, shared = lone.outgoing, 0
+        buffer = outgoing.make_room()
         for connection in lone.connections:
             try:
                 if connection.paused:
                     lone.queue_to(connection)
+                elif buffer is not None and (send := connection.sink.send_shared) is not None:
+                    send(_TEXT, buffer, FRAME_ROOM)
+                    shared += 1
                 else:
-                    sent += connection.sink.write_one(outgoing)
+                    connection.sink.write([outgoing])
                 if connection.paused:
                     connection.bound()
             except Exception as error:  # as in _flush
                 self._fail(connection, error)
-        self.traffic.bytes_out += sent
+        self.traffic.bytes_out += shared * outgoing.frame_size
 
     def _fail(self, connection: Connection, error: Exception) -> None:
         telemetry.log.exception("task.failed", task="flush", reason=repr(error))
         connection.close(Reason.FAILED)
 
-    def _open_packet(self, sid: str, upgrades: tuple[str, ...]) -> Outgoing:
-        options = self.options
-        return open_packet(
-            Handshake(
-                sid=sid,
+    def _opening(self, upgrades: tuple[str, ...]) -> Opening:
+        opening = self._openings.get(upgrades)
+        if opening is None:
+            options = self.options
+            handshake = Handshake(
+                sid="",
                 upgrades=upgrades,
                 ping_interval=int(options.ping_interval * 1000),
                 ping_timeout=int(options.ping_timeout * 1000),
                 max_payload=options.max_payload,
             )
-        )
+            opening = self._openings[upgrades] = Opening(handshake)
+        return opening

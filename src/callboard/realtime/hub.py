@@ -57,6 +57,10 @@ class Hub(Generic[M]):
         """Whether anybody is in the room."""
         return room in self._rooms
 
+    def count(self, room: str) -> int:
+        """How many are in the room."""
+        return len(self._rooms.get(room, ()))
+
     def select(self, rooms: Collection[str]) -> Collection[M]:
         """Each member of any of the rooms, once; everyone if no room is given. Not to be kept or changed."""
         if not rooms:

@@ -182,11 +182,12 @@ class Namespace:
 
     def rooms_of(self, principal: Principal) -> list[str]:
         """The rooms that a principal is in from the start."""
-        return [
-            f"user:{principal.id}",
-            *(f"role:{role}" for role in principal.roles),
-            *(f"team:{team}" for team in principal.teams),
-        ]
+        rooms = [f"user:{principal.id}"]
+        if principal.roles:
+            rooms += [f"role:{role}" for role in principal.roles]
+        if principal.teams:
+            rooms += [f"team:{team}" for team in principal.teams]
+        return rooms
 
     def may_join(self, principal: Principal, room: str) -> bool:
         """Whether a principal may subscribe to a room: not without a rule for its kind."""

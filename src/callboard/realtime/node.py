@@ -37,7 +37,10 @@ class Authenticator(Protocol):
     """Turns the `auth` payload of a CONNECT into a principal."""
 
     async def authenticate(self, auth: dict[str, Any]) -> Principal:
-        """Raises Unauthenticated, which answers the client with CONNECT_ERROR."""
+        """Raises Unauthenticated, which answers the client with CONNECT_ERROR.
+
+        It is begun outside of a task; where it must wait for something, it is closed, and begun anew in one.
+        """
 
 
 class Depths(NamedTuple):
@@ -156,6 +159,13 @@ class Node:
             else:
                 member.outlet.send_volatile(outgoing, key)
 
+    def memberships_of(self, user_id: str) -> int:
+        """In how many namespaces all connections of this user's are: no fewer than the connections."""
+        room, found = f"user:{user_id}", 0
+        for namespace in self._namespaces.values():
+            found += namespace.hub.count(room)
+        return found
+
     def connections_of(self, user_id: str) -> set[Connection]:
         """The connections that are in any namespace as this user."""
         room = f"user:{user_id}"
@@ -176,9 +186,9 @@ class Node:
             connection.close(reason)
         return len(connections)
 
-    async def authenticate(self, auth: dict[str, Any]) -> Principal:
+    def authenticate(self, auth: dict[str, Any]) -> Coroutine[Any, Any, Principal]:
         """See Authenticator."""
-        return await self._authenticator.authenticate(auth)
+        return self._authenticator.authenticate(auth)
 
     async def remembered(self, member: Member, claim: Claim) -> Collection[str] | None:
         """See Subscriptions."""
@@ -202,8 +212,7 @@ class Node:
         """Run a client's work; the node owns the task."""
         task = asyncio.get_running_loop().create_task(work, name="client")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(telemetry.report)
+        task.add_done_callback(self._done)
 
     async def drain(self, window: float) -> None:
         """Take no new sessions, and end all within `window` seconds, at even distances and in no order.
@@ -227,6 +236,10 @@ class Node:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        telemetry.report(task)
 
     def _receive(self, connection: Connection) -> Client:
         return Client(self, connection)

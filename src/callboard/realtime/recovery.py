@@ -30,6 +30,8 @@ from callboard.realtime.connection import Connection, Reason
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 
+# With any of these, a CONNECT's payload asks for what was missed.
+REQUESTS = frozenset({"pid", "offset", "position"})
 MAX_MESSAGES = 1_000
 MAX_BYTES = 512 * 1024
 TAIL_MESSAGES = 20_000
@@ -44,6 +46,7 @@ _ROOM_COST = 220
 _MAC_BYTES = 16
 _PID_BYTES = 8 + 8 + 10 + _MAC_BYTES  # a multiple of three: one text for each pid, which is a key of the database
 _PID_TEXT = _PID_BYTES * 4 // 3
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _MAX_SEQ = 2**63 - 1
 
 
@@ -124,7 +127,8 @@ class Pids:
     def make(self, position: Position, namespace: str, user_id: str, *, at: int) -> str:
         """A new pid for a client whose messages come live from `position` on. `at`: now."""
         body = position.seq.to_bytes(8, "big") + at.to_bytes(8, "big") + os.urandom(10)
-        return base64.urlsafe_b64encode(body + self._mac(body, position.epoch, namespace, user_id)).decode()
+        pid = body + self._mac(body, position.epoch, namespace, user_id)
+        return binascii.b2a_base64(pid, newline=False).translate(_URLSAFE).decode()
 
     def check(self, pid: object, epoch: str, namespace: str, user_id: str) -> Issue | None:
         """What the pid carries, or None if it is not this user's, namespace's and log's."""
@@ -142,7 +146,7 @@ class Pids:
     def _mac(self, body: bytes, epoch: str, namespace: str, user_id: str) -> bytes:
         # Lengths keep ("a", "bc") and ("ab", "c") apart.
         parts = [part.encode() for part in (epoch, namespace, user_id)]
-        message = body + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        message = body + b"".join([len(part).to_bytes(4, "big") + part for part in parts])
         # BLAKE2 with a key is a MAC, at a quarter of an HMAC's cost; every client that connects is given one.
         return hashlib.blake2b(message, key=self._key, digest_size=_MAC_BYTES).digest()
 
@@ -295,6 +299,7 @@ class Recovery:
         self._tail = tail or Tail()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # sorted
         self._numbers = itertools.count()
+        self._read: tuple[str | None, Position | None] = (None, None)
 
     async def start(self) -> None:
         """Fill the tail from the log, so that clients of a process that was restarted find theirs in memory."""
@@ -318,6 +323,11 @@ class Recovery:
             if not reached.done():
                 del self._waiting[bisect.bisect_left(self._waiting, waiting)]
 
+    @property
+    def ready(self) -> bool:
+        """Whether there was contact with the log."""
+        return self._head.position is not None
+
     async def position(self) -> Position:
         """How far this node was given the log. Waits for the first contact with it."""
         while self._head.position is None:
@@ -326,7 +336,10 @@ class Recovery:
 
     def now(self) -> Position:
         """The same, after the first contact."""
-        position = parse_position(self._head.position)
+        text = self._head.position
+        if text != self._read[0]:  # many clients connect between two messages
+            self._read = text, parse_position(text)
+        position = self._read[1]
         assert position is not None
         return position
 

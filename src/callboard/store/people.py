@@ -57,8 +57,10 @@ class People:
                 self._wake.set()
 
     async def _write(self) -> None:
-        while self._waiting:
-            ids = sorted(self._waiting)[:MAX_IN_STATEMENT]
+        """Write who waits by now. Who is noted meanwhile waits for the next time: when many come, writes are few."""
+        waiting = sorted(self._waiting)
+        for start in range(0, len(waiting), MAX_IN_STATEMENT):
+            ids = waiting[start : start + MAX_IN_STATEMENT]
             people = [self._waiting.pop(id_) for id_ in ids]
             try:
                 await write(self._queries, ids, people)

@@ -10,7 +10,7 @@ import asyncio
 
 from callboard import telemetry
 from callboard.errors import ProtocolError, Unavailable
-from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.connection import Connection, Reason, SendShared
 from callboard.realtime.engine import Engine
 from callboard.realtime.traffic import Traffic
 from callboard.transports import cors
@@ -26,6 +26,7 @@ class AsgiSink:
     __slots__ = ("_buffer", "_pump", "_size", "_traffic", "_wake", "close_code", "connection")
 
     name = "websocket"
+    send_shared: SendShared | None = None
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
@@ -42,10 +43,6 @@ class AsgiSink:
         if self.connection is not None:
             self.connection.pause()
         self._wake.set()
-
-    def write_one(self, outgoing: Outgoing) -> int:
-        self.write([outgoing])
-        return 0
 
     def unsent(self) -> int:
         return self._size

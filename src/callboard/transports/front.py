@@ -21,28 +21,31 @@ from callboard.transports.turnstile import Turnstile
 MAX_HEAD = 8_192
 # Each takes 0.2 ms, with the session that follows.
 UPGRADES_A_TURN = 64
-# Headers of which WebSockets look at the value; twice the same is for HTTP to sort out.
-_READ = frozenset(
-    {
-        b"host",
-        b"origin",
-        b"connection",
-        b"upgrade",
-        b"sec-websocket-key",
-        b"sec-websocket-version",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-    }
-)
-_BODY = frozenset({b"content-length", b"transfer-encoding", b"expect"})
-_REQUEST_LINE = re.compile(rb"GET /[!-~]{0,4096} HTTP/1\.1\r\n")
-_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}):[ \t]*([\t -~\x80-\xff]*)\Z")
+# Headers of which WebSockets look at the value, and those of a body; twice the same, and a body, are for HTTP.
+_READ = {
+    name.encode(): name
+    for name in (
+        "host",
+        "origin",
+        "connection",
+        "upgrade",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+    )
+}
+_BODY = dict.fromkeys((b"content-length", b"transfer-encoding", b"expect"))
+_LOOKED_AT: dict[bytes, str | None] = {**_READ, **_BODY}
+_REQUEST_LINE = re.compile(rb"GET (/[!-~]{0,4096}) HTTP/1\.1\r\n")
+_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}):([\t -~\x80-\xff]*)\r\n")
 
 
 class Upgrade(NamedTuple):
-    """A plain upgrade request: its head, without the headers that nobody looks at, and what came behind it."""
+    """A plain upgrade request: its target, those of its headers that somebody looks at, and what came behind it."""
 
-    head: bytes
+    target: bytes
+    headers: dict[str, str]
     behind: bytes
 
 
@@ -52,45 +55,76 @@ def plain_upgrade(data: bytes) -> Upgrade | None:
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
     if line is None or end < 0:
         return None
-    read: dict[bytes, bytes] = {}
-    for header in data[line.end() : end].split(b"\r\n"):
-        match = _HEADER.match(header)
-        if match is None:
-            return None
-        name = match[1].lower()
-        if name in read or name in _BODY:
-            return None
-        if name in _READ:
-            read[name] = match[2].rstrip(b" \t")
-    tokens = [token.strip().lower() for token in read.pop(b"connection", b"").split(b",")]
-    if read.get(b"upgrade", b"").lower() != b"websocket" or b"upgrade" not in tokens:
+    read: dict[str, str] = {}
+    place = line.end()
+    for name, value in _HEADER.findall(data, place, end + 2):
+        place += len(name) + len(value) + 3
+        name = name.lower()
+        if name in _LOOKED_AT:
+            text = _LOOKED_AT[name]
+            if text is None or text in read:
+                return None
+            read[text] = value.strip(b" \t").decode("latin-1")
+    if place != end + 2:  # something between them is no header
         return None
-    read[b"upgrade"], read[b"connection"] = b"websocket", b"upgrade"
-    headers = b"".join([b"%s: %s\r\n" % header for header in read.items()])
-    return Upgrade(line[0] + headers + b"\r\n", data[end + 4 :])
+    connection = read.pop("connection", "").lower()
+    if connection != "upgrade" and "upgrade" not in [token.strip() for token in connection.split(",")]:
+        return None
+    if read.pop("upgrade", "").lower() != "websocket":
+        return None
+    return Upgrade(line[1], read, data[end + 4 :])
+
+
+class _Silent:
+    """The connections of one server on which nothing has come, in the order of their coming, with one timer for all."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._fronts: dict[Front, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, front: Front) -> None:
+        self._fronts[front] = None
+        if self._timer is None:
+            self._timer = front.loop.call_later(self._timeout, self._turn)
+
+    def discard(self, front: Front) -> None:
+        self._fronts.pop(front, None)
+
+    def _turn(self) -> None:
+        """Those who have waited as long as HTTP would are HTTP's; it says so to them."""
+        self._timer = None
+        for front in list(self._fronts):
+            left = front.since + self._timeout - front.loop.time()
+            if left > 0:
+                self._timer = front.loop.call_later(left, self._turn)
+                return
+            front.become_http()
 
 
 class Front(asyncio.Protocol):
     """What uvicorn makes for each connection; see `before`. It is gone once the first bytes have come."""
 
-    __slots__ = ("_loop", "_parts", "_paused", "_since", "_timer", "transport")
+    __slots__ = ("_app_state", "_config", "_paused", "_state", "loop", "since", "transport")
 
     http: type[HttpProtocol]
     turnstile: Turnstile
+    silent: _Silent
 
-    def __init__(self, **parts: Any) -> None:
-        self._parts = parts
-        self._loop: asyncio.AbstractEventLoop = parts["_loop"] or asyncio.get_running_loop()
-        self._since = self._loop.time()
+    def __init__(self, *, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        self._config = config
+        self._state = server_state
+        self._app_state = app_state
         self._paused = False
-        self._timer: asyncio.TimerHandle | None = None
+        self.loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
+        self.since = self.loop.time()
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first bytes, as long as HTTP would."""
         self.transport = transport
-        self._parts["server_state"].connections.add(self)
-        self._timer = self._loop.call_later(self.http.limits.head_timeout, self._become_http)
+        self._state.connections.add(self)
+        self.silent.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has left without a word."""
@@ -98,12 +132,12 @@ class Front(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand the connection over."""
-        websocket = self._parts["config"].ws_protocol_class
+        websocket = self._config.ws_protocol_class
         upgrade = plain_upgrade(data) if websocket is not None else None
         if upgrade is None:
-            self._become_http().data_received(data)
+            self.become_http().data_received(data)
             return
-        self._stop_timer()
+        self.silent.discard(self)
         self._paused = not self.turnstile.enter(functools.partial(self._become_websocket, websocket, upgrade))
         if self._paused:
             self.transport.pause_reading()
@@ -118,30 +152,25 @@ class Front(asyncio.Protocol):
             return
         if self._paused:
             self.transport.resume_reading()
-        parts = {name: part for name, part in self._parts.items() if name != "_loop"}
-        protocol = websocket(**parts)
+        protocol = websocket(config=self._config, server_state=self._state, app_state=self._app_state)
         protocol.connection_made(self.transport)
-        feed(protocol, upgrade.head)
+        protocol.upgrade(upgrade.target, upgrade.headers)
         self.transport.set_protocol(protocol)
         if upgrade.behind:
             feed(protocol, upgrade.behind)
 
-    def _become_http(self) -> HttpProtocol:
+    def become_http(self) -> HttpProtocol:
+        """Have HTTP go on with the connection, and with the time that it has waited."""
         self._leave()
-        protocol = self.http(**self._parts)
-        protocol.owes_since(self._since)
+        protocol = self.http(config=self._config, server_state=self._state, app_state=self._app_state, _loop=self.loop)
+        protocol.owes_since(self.since)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         return protocol
 
     def _leave(self) -> None:
-        self._parts["server_state"].connections.discard(self)
-        self._stop_timer()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._state.connections.discard(self)
+        self.silent.discard(self)
 
 
 def before(http: type[HttpProtocol]) -> type[Front]:
@@ -149,4 +178,5 @@ def before(http: type[HttpProtocol]) -> type[Front]:
 
     When many clients come at once, UPGRADES_A_TURN of them become WebSockets in one turn of the event loop.
     """
-    return type("Front", (Front,), {"http": http, "turnstile": Turnstile(UPGRADES_A_TURN)})
+    parts = {"http": http, "turnstile": Turnstile(UPGRADES_A_TURN), "silent": _Silent(http.limits.head_timeout)}
+    return type("Front", (Front,), parts)

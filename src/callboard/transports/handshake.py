@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
@@ -52,8 +53,7 @@ class Refusal(Exception):
         return msgspec.json.encode({"code": int(self.code), "message": self.message})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """The parts of an HTTP request that matter here. Header names are lower case."""
 
     method: str
@@ -91,7 +91,7 @@ class Policy:
 
         The peer's own if the header holds something else than an address before that.
         """
-        if not self._trusts(request.peer):
+        if not self._networks or not self._trusts(request.peer):
             return request.peer
         for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
             address = _ip_address(hop.strip())

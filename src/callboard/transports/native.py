@@ -3,15 +3,16 @@
 Owns: the seam to uvicorn and to picows' private `WSProtocol`, frames in, and one write a turn out. Never: ASGI;
 the ASGI application does not see these connections. picows is pinned exactly, and tests hold this seam.
 
-uvicorn hands over the upgrade request as bytes that it rebuilt from the headers it had parsed; from there on the
-connection is picows' alone: its parser unmasks and bounds frames, and what is written goes straight to the
-socket's transport as frames that were made once for all receivers.
+The request comes from `Front`, taken apart, or from uvicorn, as bytes that it rebuilt from the headers it had parsed.
+From there on the connection is picows' alone: its parser unmasks and bounds frames, and what is written goes straight
+to the socket's transport as frames that were made once for all receivers.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from picows import (
@@ -28,16 +29,15 @@ from picows.picows import WSProtocol
 
 from callboard import telemetry
 from callboard.errors import ProtocolError
-from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.connection import Connection, Reason, SendShared
 from callboard.realtime.engine import Engine
 from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
 from callboard.transports.http import feed
 from callboard.transports.link import Link
-from callboard.wire.engineio import FRAME_ROOM, Outgoing
-from callboard.wire.frames import CloseCode, FrameError, MessageAssembler
+from callboard.wire.engineio import Outgoing
+from callboard.wire.frames import CloseCode, FrameError, MessageAssembler, Opcode, whole_message
 
 READ_BUFFER = 2048
-_TEXT = WSMsgType.TEXT
 MAX_UNSENT_PONGS = 1 << 16
 CLOSING_TIME = 5.0
 
@@ -51,6 +51,9 @@ _CLOSE_CODES = {
     Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
     Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }
+# What picows is given of a request whose other parts are with us. It judges the key.
+_UPGRADE = b"GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
 _SECOND_CLOSE = "CLOSE for the second time"
 _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 
@@ -58,7 +61,7 @@ _NOT_ON_THE_WIRE = frozenset({0, 1004, 1005, 1006, 1015})
 class NativeSink(WSListener):
     """One WebSocket: picows' listener and the connection's sink in one object."""
 
-    __slots__ = ("_assembler", "_engine", "_opened_by", "_transport", "_write", "address", "connection")
+    __slots__ = ("_assembler", "_engine", "_opened_by", "_transport", "_write", "address", "connection", "send_shared")
 
     name = "websocket"
 
@@ -70,6 +73,7 @@ class NativeSink(WSListener):
         self.connection: Connection | None = None
         self._assembler: MessageAssembler | None = None
         self._transport: WSTransport | None = None
+        self.send_shared: SendShared | None = None
         self._write: Callable[[bytes], None] = _write_nothing
 
     # Sink
@@ -78,14 +82,6 @@ class NativeSink(WSListener):
         data = batch[0].frame if len(batch) == 1 else b"".join([outgoing.frame for outgoing in batch])
         self._engine.traffic.bytes_out += len(data)
         self._write(data)
-
-    def write_one(self, outgoing: Outgoing) -> int:
-        transport, buffer = self._transport, outgoing.buffer
-        if transport is None or buffer is None:
-            self.write([outgoing])
-            return 0
-        transport.send_reuse_external_bytearray(_TEXT, buffer, FRAME_ROOM)
-        return outgoing.frame_size
 
     def unsent(self) -> int:
         return int(self._transport.underlying_transport.get_write_buffer_size()) if self._transport else 0
@@ -100,8 +96,9 @@ class NativeSink(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        # picows keeps both as long as the connection lives; their headers are 2 KB.
-        del transport.request.headers, transport.response.headers
+        self.send_shared = transport.send_reuse_external_bytearray
+        # picows keeps the request as long as the connection lives; its headers are 1 KB.
+        del transport.request.headers
         link: Link = transport.underlying_transport
         opening = [link.take_answer()]
         self._write = opening.append
@@ -132,7 +129,7 @@ class NativeSink(WSListener):
             self._fail(error)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._write = _write_nothing
+        self._write, self.send_shared = _write_nothing, None
         if self.connection is not None:
             self.connection.close(Reason.TRANSPORT)
         elif self._opened_by is not None:
@@ -161,9 +158,11 @@ class NativeSink(WSListener):
 
     def _on_data(self, opcode: int, fin: bool, data: bytes) -> None:
         self._engine.traffic.bytes_in += len(data)
-        assembler = self._assembler
+        options, assembler = self._engine.options, self._assembler
+        if assembler is None and fin and opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._on_message(whole_message(opcode, data, options.max_payload))
+            return
         if assembler is None:
-            options = self._engine.options
             assembler = MessageAssembler(options.max_payload, options.max_fragments)
         message = assembler.feed(opcode, fin, data)
         # Kept only while a fragmented message is under way: most connections never have one.
@@ -246,12 +245,14 @@ class _Quiet:
 def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProtocol]:
     """The class to give to uvicorn as `ws`. `engines`: by path, each ending in a slash ("/socket.io/")."""
 
+    limit = max(engine.options.max_payload for engine in engines.values())
+
     class NativeProtocol(WSProtocol):
-        __slots__ = ("_quiet",)
+        __slots__ = ("_asked", "_quiet")
 
         def __init__(self, *, config: Any, server_state: Any, app_state: Any) -> None:
             self._quiet = _Quiet()
-            limit = max(engine.options.max_payload for engine in engines.values())
+            self._asked: tuple[bytes, Mapping[str, str]] | None = None
             super().__init__(
                 host_port=None,
                 ws_path=None,
@@ -274,6 +275,12 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
             """Begin; picows gets a Link for the transport."""
             super().connection_made(Link(transport))
 
+        def upgrade(self, target: bytes, headers: Mapping[str, str]) -> None:
+            """Take an upgrade request that `Front` has understood; names of headers are lower case."""
+            self._asked = target, headers
+            key = headers.get("sec-websocket-key", "")
+            feed(self, _UPGRADE + b"sec-websocket-key: " + key.encode("latin-1") + b"\r\n\r\n")
+
         def data_received(self, data: bytes) -> None:
             """Take the upgrade request from uvicorn, in pieces that fit picows' buffer."""
             feed(self, _slim(data))
@@ -284,14 +291,16 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
             super().connection_lost(exc)
 
         def _accept(self, upgrade: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            path, _, query = upgrade.path.decode("latin-1").partition("?")
+            target, headers = self._asked or _parts(upgrade)
+            self._asked = None
+            path, _, query = target.decode("latin-1").partition("?")
             engine = engines.get(path if path.endswith("/") else path + "/")
             if engine is None:
                 return _refused(404, b"no WebSocket here\n", {})
             transport = self.transport.underlying_transport.transport
-            request = _request(upgrade, query, transport)
+            request = _request(query, headers, transport)
             try:
-                if request.headers.get("sec-websocket-version") != "13":
+                if headers.get("sec-websocket-version") != "13":
                     raise Refusal(RefusalCode.BAD_REQUEST, "WebSocket version 13 is required", status=426)
                 connection = admit(engine, policy, request, upgrade=True)
             except Refusal as refusal:
@@ -300,7 +309,7 @@ def protocol_class(engines: Mapping[str, Engine], policy: Policy) -> type[WSProt
                 return _refused(refusal.status, refusal.body, {"Content-Type": "application/json", **headers})
             sink = NativeSink(engine, policy.address(request), connection)
             self._quiet.transport = self.transport
-            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), sink)
+            return WSUpgradeResponseWithListener(_ANSWER, sink)
 
     return NativeProtocol
 
@@ -316,20 +325,47 @@ def _slim(data: bytes) -> bytes:
     return b"\r\n".join([request_line, b"upgrade: websocket", b"connection: upgrade", *kept, b"", b""])
 
 
-def _request(upgrade: WSUpgradeRequest, query: str, transport: asyncio.Transport) -> Request:
+def _parts(upgrade: WSUpgradeRequest) -> tuple[bytes, Mapping[str, str]]:
+    return upgrade.path, {name.lower(): value for name, value in upgrade.headers.items()}
+
+
+def _request(query: str, headers: Mapping[str, str], transport: asyncio.Transport) -> Request:
     peer = transport.get_extra_info("peername")
     return Request(
-        method=upgrade.method.decode("latin-1"),
+        method="GET",  # picows takes no other
         query=query,
-        headers={name.lower(): value for name, value in upgrade.headers.items()},
+        headers=headers,
         peer=peer[0] if isinstance(peer, tuple) else "",
         scheme="https" if transport.get_extra_info("sslcontext") else "http",
     )
 
 
+class _Switching(WSUpgradeResponse):
+    """picows' answer of success, one for all: picows sets the header that differs, and takes the bytes at once."""
+
+    __slots__ = ()
+
+    version = b"HTTP/1.1"
+    status = HTTPStatus.SWITCHING_PROTOCOLS
+    body = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What picows adds to."""
+        return _ANSWER_HEADERS
+
+    def to_bytes(self) -> bytearray:
+        """What picows writes."""
+        return bytearray(_SWITCHING + _ANSWER_HEADERS["Sec-WebSocket-Accept"].encode() + b"\r\n\r\n")
+
+
 def _refused(status: int, body: bytes, headers: dict[str, str]) -> WSUpgradeResponseWithListener:
     response = WSUpgradeResponse.create_error_response(status, body, headers)
     return WSUpgradeResponseWithListener(response, None)
+
+
+_ANSWER_HEADERS: dict[str, str] = {}
+_ANSWER = _Switching()
 
 
 def _write_nothing(data: bytes) -> None:

@@ -61,12 +61,12 @@ class Outgoing:
     which must leave directly behind it. Immutable by convention: it is shared by every connection it goes to.
     """
 
-    __slots__ = ("_frame", "_payload", "attachments", "buffer", "frame_size", "text")
+    __slots__ = ("_buffer", "_frame", "_payload", "attachments", "frame_size", "text")
 
     def __init__(self, text: bytes, attachments: tuple[bytes, ...] = ()) -> None:
         self.text = text
         self.attachments = attachments
-        self.buffer: bytearray | None = None
+        self._buffer: bytearray | None = None
         self.frame_size = 0
         self._frame: bytes | None = None
         self._payload: bytes | None = None
@@ -75,19 +75,21 @@ class Outgoing:
     def frame(self) -> bytes:
         """The WebSocket frames of this message, ready to write."""
         if self._frame is None:
-            parts = [frames.encode(frames.Opcode.TEXT, self.text)]
-            parts += [frames.encode(frames.Opcode.BINARY, data) for data in self.attachments]
-            self._frame = b"".join(parts)
+            self._frame = frames.encode(frames.Opcode.TEXT, self.text)
+            if self.attachments:
+                parts = [frames.encode(frames.Opcode.BINARY, data) for data in self.attachments]
+                self._frame = b"".join([self._frame, *parts])
         return self._frame
 
-    def make_room(self) -> None:
-        """Set `buffer` and `frame_size`, unless there are attachments: many writers follow.
+    def make_room(self) -> bytearray | None:
+        """FRAME_ROOM bytes and `text`, for many writers; None if there are attachments. Sets `frame_size`.
 
-        The buffer is FRAME_ROOM bytes and `text`; a writer makes the frame's head in place, the same each time.
+        A writer makes the frame's head in place, the same each time.
         """
-        if self.buffer is None and not self.attachments:
-            self.buffer = bytearray(FRAME_ROOM) + self.text
+        if self._buffer is None and not self.attachments:
+            self._buffer = bytearray(FRAME_ROOM) + self.text
             self.frame_size = frames.size(len(self.text))
+        return self._buffer
 
     @property
     def payload(self) -> bytes:
@@ -129,6 +131,20 @@ NOOP = Outgoing(b"6")
 def open_packet(handshake: Handshake) -> Outgoing:
     """The first packet of a session."""
     return Outgoing(b"0" + msgspec.json.encode(handshake))
+
+
+class Opening:
+    """First packets that differ in their sid alone."""
+
+    __slots__ = ("_before", "_behind")
+
+    def __init__(self, handshake: Handshake) -> None:
+        """`handshake`: of any of the sessions, with an empty sid."""
+        self._before, _, self._behind = open_packet(handshake).text.partition(b'""')
+
+    def packet(self, sid: str) -> Outgoing:
+        """The first packet of this session. `sid`: nothing that JSON would escape."""
+        return Outgoing(b'%b"%b"%b' % (self._before, sid.encode(), self._behind))
 
 
 def decode_packet(text: str) -> Packet:

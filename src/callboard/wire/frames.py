@@ -98,8 +98,7 @@ class MessageAssembler:
         if opcode not in (Opcode.TEXT, Opcode.BINARY):
             raise FrameError("a continuation frame has nothing to continue")
         if fin:
-            self._bound(len(data))
-            return decode_text(data) if opcode == Opcode.TEXT else data
+            return whole_message(opcode, data, self._max_bytes)
         self._opcode = Opcode(opcode)
         self._decoder = _UTF8() if opcode == Opcode.TEXT else None
         self._size = self._fragments = 0
@@ -124,8 +123,13 @@ class MessageAssembler:
         return message
 
     def _bound(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise FrameError(f"the message is over {self._max_bytes} bytes", CloseCode.TOO_BIG)
+        _bound(size, self._max_bytes)
+
+
+def whole_message(opcode: int, data: bytes, max_bytes: int) -> str | bytes:
+    """The message of a data frame that is all of one: TEXT or BINARY, final. Raises FrameError."""
+    _bound(len(data), max_bytes)
+    return decode_text(data) if opcode == Opcode.TEXT else data
 
 
 def decode_text(data: bytes) -> str:
@@ -134,6 +138,11 @@ def decode_text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise FrameError("the text is not UTF-8", CloseCode.INVALID_TEXT) from None
+
+
+def _bound(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise FrameError(f"the message is over {max_bytes} bytes", CloseCode.TOO_BIG)
 
 
 def _decode_part(decoder: codecs.IncrementalDecoder, data: bytes, final: bool) -> str:

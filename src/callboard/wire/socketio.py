@@ -115,7 +115,7 @@ def decode_head(text: str, limits: PacketLimits = DEFAULT_LIMITS) -> tuple[Packe
     if match is None:
         raise ProtocolError("malformed Socket.IO packet")
     kind, attachments, namespace, ack_id, body = match.groups()
-    packet_type = PacketType(int(kind))
+    packet_type = _TYPES[kind]
     count = _attachment_count(packet_type, attachments, limits.max_attachments)
     path = _namespace(namespace, limits.max_name_length)
     packet_id = _ack_id(ack_id)
@@ -190,6 +190,7 @@ _HEAD = re.compile(
     r"(.*)\Z",
     re.ASCII | re.DOTALL,
 )
+_TYPES = {str(kind.value): kind for kind in PacketType}
 _BINARY_TYPES = (PacketType.BINARY_EVENT, PacketType.BINARY_ACK)
 _PLAIN = {PacketType.BINARY_EVENT: PacketType.EVENT, PacketType.BINARY_ACK: PacketType.ACK}
 _BINARY = {PacketType.EVENT: PacketType.BINARY_EVENT, PacketType.ACK: PacketType.BINARY_ACK}

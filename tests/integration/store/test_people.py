@@ -106,6 +106,29 @@ async def test_what_the_database_did_not_take_is_written_later(
     assert queries.statements == 2
 
 
+async def test_who_is_noted_during_a_write_waits_for_the_pause(database: Database) -> None:
+    written: list[tuple[int, float]] = []
+
+    class Meanwhile(Counting):
+        async def execute(self, query: str, *args: object) -> str:
+            if self.statements == 0:
+                people.note("u2", "Jonas", ())
+            return await super().execute(query, *args)
+
+    async def pause(seconds: float) -> None:
+        written.append((meanwhile.statements, seconds))
+        if len(written) == 2:
+            raise asyncio.CancelledError
+
+    meanwhile = Meanwhile(database)
+    people = People(meanwhile, pause=pause)
+    people.note("u1", "Mira", ())
+    with pytest.raises(asyncio.CancelledError):
+        await people.run()
+    assert written == [(1, 0.2), (2, 0.2)]
+    assert [row[0] for row in await stored(database)] == ["u1", "u2"]
+
+
 async def test_what_is_remembered_is_bounded(queries: Counting) -> None:
     people = People(queries)
     for number in range(MAX_KNOWN + 1):

@@ -140,6 +140,14 @@ async def test_claims_that_are_no_object_are_refused(checker: TokenVerifier, pay
     assert (await refusal(checker, hand_made({"alg": "HS256"}, payload))).code == "token_invalid"
 
 
+@pytest.mark.parametrize("other", ['"\\ud800"', "NaN", "1" * 400, '{"a": [1e2, {}]}'])
+async def test_claims_that_nobody_looks_at_may_be_anything(
+    checker: TokenVerifier, clock: TurnedClock, other: str
+) -> None:
+    payload = json.dumps(claims(clock, other="?")).replace('"?"', other)
+    assert (await checker.verify(hand_made({"alg": "HS256"}, payload.encode()))).id == "u1"
+
+
 async def test_a_deeply_nested_header_is_refused(checker: TokenVerifier) -> None:
     header = base64.urlsafe_b64encode(b"[" * 6000).rstrip(b"=").decode()
     assert (await refusal(checker, f"{header}.e30.AAAA")).code == "token_invalid"

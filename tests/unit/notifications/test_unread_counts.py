@@ -96,7 +96,7 @@ async def test_marks_of_one_turn_share_a_query_and_a_user_is_asked_once() -> Non
         assert setup.pauses == [0.05]
 
 
-async def test_a_mark_during_a_query_is_asked_again_after_it() -> None:
+async def test_what_is_marked_during_a_query_is_asked_together_after_the_pause() -> None:
     async with running() as setup:
         setup.store.gate.clear()
         setup.counts.mark("u1")
@@ -105,7 +105,9 @@ async def test_a_mark_during_a_query_is_asked_again_after_it() -> None:
         setup.counts.mark("u2")
         setup.store.gate.set()
         await setup.settled()
-        assert setup.store.asked == [["u1"], ["u1", "u2"]]
+        assert (setup.store.asked, setup.pauses) == ([["u1"]], [0.05])
+        await setup.settled()
+        assert (setup.store.asked, setup.pauses) == ([["u1"], ["u1", "u2"]], [0.05, 0.05])
 
 
 async def test_users_without_a_connection_are_not_asked_for() -> None:

@@ -88,19 +88,19 @@ async def test_who_does_not_take_it_now_gets_it_by_the_queues_rules(rig: Rig, pa
 
 
 async def test_a_write_that_leaves_too_much_unsent_ends_the_connection(rig: Rig, pair: tuple[Opened, Opened]) -> None:
-    (one, _), (two, second) = pair
+    (one, first), (two, second) = pair
 
-    class Full(FakeSink):
-        def write_one(self, outgoing: Outgoing) -> int:
-            self.waiting = OPTIONS.max_unsent + 1
-            one.pause()
-            return super().write_one(outgoing)
+    def fill(opcode: int, buffer: bytearray, room: int) -> None:
+        assert (opcode, bytes(buffer[room:])) == (1, b"4a")
+        first.waiting = OPTIONS.max_unsent + 1
+        one.pause()
 
-    one.sink = Full()
+    first.send_shared = fill
     broadcast(rig, "a", one, two)
     await turn()
     assert one.closed
-    assert one.sink.reasons == [Reason.SLOW]
+    assert first.reasons == [Reason.SLOW]
+    assert rig.engine.traffic.bytes_out == 4
     assert second.texts == ["4a"]
 
 
@@ -147,15 +147,13 @@ async def test_a_failing_transport_costs_the_others_nothing(rig: Rig, pair: tupl
 
 
 async def test_what_is_sent_while_it_is_written_comes_behind_it(rig: Rig, pair: tuple[Opened, Opened]) -> None:
-    (one, _), (two, second) = pair
+    (one, first), (two, second) = pair
 
-    class Echo(FakeSink):
-        def write_one(self, outgoing: Outgoing) -> int:
-            two.send(message("late"))
-            broadcast(rig, "later", two)
-            return 0
+    def answer(opcode: int, buffer: bytearray, room: int) -> None:
+        two.send(message("late"))
+        broadcast(rig, "later", two)
 
-    one.sink = Echo()
+    first.send_shared = answer
     broadcast(rig, "a", one, two)
     await turn()
     await turn()

@@ -28,6 +28,35 @@ async def test_a_client_joins_a_namespace(stage: Stage) -> None:
     assert stage.node.has_room("/feed", "user:u1")
 
 
+async def test_a_client_that_waits_for_nothing_joins_without_a_task(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned: list[object] = []
+    monkeypatch.setattr(stage.node, "spawn", spawned.append)
+    peer = stage.peer()
+    peer.connection.receive('40/feed,{"token":"mira"}')
+    assert [member.principal.id for member in stage.joined] == ["u1"]
+    assert (spawned, peer.connection.receiver.waiting) == ([], 0)  # type: ignore[union-attr]
+
+
+async def test_a_client_whose_token_takes_waiting_joins_in_a_task(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks: list[object] = []
+
+    async def authenticate(auth: dict[str, Any]) -> Principal:
+        await asyncio.sleep(0)
+        tasks.append(asyncio.current_task())
+        return stage.door.tokens["mira"]
+
+    monkeypatch.setattr(stage.door, "authenticate", authenticate)
+    peer = stage.peer()
+    peer.connection.receive('40/feed,{"token":"mira"}')
+    assert stage.joined == []
+    assert len(await peer.say()) == len(stage.joined) == 1
+    assert tasks != [asyncio.current_task()]
+
+
 async def test_a_connection_may_join_several_namespaces(stage: Stage) -> None:
     peer = stage.peer()
     await peer.join("/feed", "mira")

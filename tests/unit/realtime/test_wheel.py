@@ -70,6 +70,16 @@ async def test_there_is_one_timer_and_none_without_things(wheel: Wheel, timers: 
     assert timers.made <= 13
 
 
+async def test_hastening_moves_a_deadline_only_forwards(wheel: Wheel, thing: Thing, timers: Timers) -> None:
+    wheel.hasten(thing, timers.clock.monotonic())
+    assert timers.pending == []  # it had none
+    wheel.schedule(thing, timers.clock.monotonic() + 10.0)
+    wheel.hasten(thing, timers.clock.monotonic() + 60.0)
+    wheel.hasten(thing, timers.clock.monotonic() + 5.0)
+    timers.turn(7.1)
+    assert len(thing.calls) == 1
+
+
 async def test_the_answer_is_the_next_deadline(wheel: Wheel, thing: Thing, timers: Timers) -> None:
     thing.after = 1010.0
     wheel.schedule(thing, 1001.0)

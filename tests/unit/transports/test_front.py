@@ -36,15 +36,14 @@ def without(line: bytes) -> bytes:
 
 def test_a_plain_request_keeps_what_is_looked_at() -> None:
     assert plain_upgrade(REQUEST + b"\x81\x80") == Upgrade(
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
-        b"host: app.example\r\n"
-        b"upgrade: websocket\r\n"
-        b"origin: https://app.example\r\n"
-        b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-        b"sec-websocket-version: 13\r\n"
-        b"x-forwarded-for: 192.0.2.1, 192.0.2.2\r\n"
-        b"connection: upgrade\r\n"
-        b"\r\n",
+        b"/socket.io/?EIO=4&transport=websocket",
+        {
+            "host": "app.example",
+            "origin": "https://app.example",
+            "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "sec-websocket-version": "13",
+            "x-forwarded-for": "192.0.2.1, 192.0.2.2",
+        },
         b"\x81\x80",
     )
 
@@ -130,13 +129,18 @@ class Rig:
     def __init__(self, timers: Timers, http: type[HttpProtocol]) -> None:
         self.timers = timers
         self.state = ServerState()
-        config = Config(lambda *_: None, ws="none", log_config=None)
-        config.load()
-        self.config = config
-        self.front = before(http)(config=config, server_state=self.state, app_state={}, _loop=Loop(timers))
-        self.transport = Transport()
-        self.transport.protocol = self.front
-        self.front.connection_made(cast(asyncio.Transport, self.transport))
+        self.config = Config(lambda *_: None, ws="none", log_config=None)
+        self.config.load()
+        self.fronts = before(http)
+        self.front = self.connect()
+        self.transport = self.front.transport
+
+    def connect(self) -> Front:
+        front = self.fronts(config=self.config, server_state=self.state, app_state={}, _loop=Loop(self.timers))
+        transport = Transport()
+        transport.protocol = front
+        front.connection_made(cast(asyncio.Transport, transport))
+        return front
 
     def fail(self, **parts: object) -> None:
         raise AssertionError("a WebSocket was made")
@@ -165,6 +169,20 @@ def test_the_time_before_the_first_byte_counts(rig: Rig) -> None:
     assert not rig.transport.closed
     rig.timers.turn(0.2)
     assert rig.transport.written.startswith(b"HTTP/1.1 408")
+
+
+def test_each_has_its_own_time_and_all_have_one_timer(rig: Rig) -> None:
+    rig.timers.turn(4.0)
+    second, gone = rig.connect(), rig.connect()
+    assert rig.timers.made == 1
+    gone.connection_lost(None)
+    rig.timers.turn(6.1)
+    assert (rig.transport.closed, second.transport.closed) == (True, False)
+    rig.timers.turn(3.8)
+    assert not second.transport.closed
+    rig.timers.turn(0.2)
+    assert second.transport.written.startswith(b"HTTP/1.1 408")
+    assert not gone.transport.written
 
 
 def test_an_end_leaves_nothing(rig: Rig) -> None:
