@@ -27,6 +27,8 @@ LOG_EVENTS: dict[str, str] = {
     "server.hurried": "",
     "server.stopped": "",
     "database.embedded_started": "pid, seconds",
+    "database.embedded_ended": "log",
+    "database.embedded_failed": "reason, retry_in",
     "database.embedded_found": "pid",
     "database.embedded_stopped": "seconds",
     "database.migrated": "version, name",

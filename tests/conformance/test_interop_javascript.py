@@ -13,6 +13,8 @@ from tests.peers.process import Seen, run_peer
 
 SCRIPT = "interop.mjs"
 
+PATIENT = True  # large messages between two busy processes take as long as they take
+
 
 async def run(server: Server, scenario: str) -> list[Seen]:
     async with run_peer(SCRIPT, server.origin, scenario) as running:
