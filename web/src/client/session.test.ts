@@ -112,6 +112,24 @@ it("keeps saying so when the connection is back, until something is done or it i
   expect(session.failure).toBeNull();
 });
 
+it("says no more that the server cannot be reached once it is back", async () => {
+  await session.change("n1", "read");
+  listener.connection({ kind: "connected", recovered: true });
+  expect(session.failure).toBe("Could not mark it read. The server was away.");
+
+  vi.stubGlobal("fetch", () => Promise.resolve(Response.json({ detail: "No such thing." }, { status: 404 })));
+  await session.change("n1", "read");
+  listener.connection({ kind: "connected", recovered: true });
+  expect(session.failure).toBe("Could not mark it read. No such thing.");
+});
+
+it("says no more of what was not done once something was sent", async () => {
+  await session.change("n1", "read");
+  vi.stubGlobal("fetch", () => Promise.resolve(Response.json({ created: 1 }, { status: 201 })));
+  await session.send({ user_ids: ["u1"], type: "note", title: "Hello", message: "" });
+  expect(session.failure).toBeNull();
+});
+
 it("says of a list that cannot be fetched why", async () => {
   listener.connection({ kind: "connected", recovered: false });
   await vi.waitUntil(() => session.problem !== null);

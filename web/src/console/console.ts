@@ -10,9 +10,10 @@ import { request, RestError } from "../client/rest";
 import { Session } from "../client/session";
 import { DemoTokens, GivenToken, personOf, type TokenSource } from "../client/tokens";
 import type { Change, Draft, Person, PreferencesUpdate, ServerConfig } from "../client/wire";
-import type { CbCompose, Refusal } from "../elements/compose";
+import type { CbCompose } from "../elements/compose";
 import type { CbInbox } from "../elements/inbox";
 import type { CbPreferences } from "../elements/preferences";
+import { reached, type Refusal } from "../elements/refusal";
 import type { ListName } from "../reducers/inbox";
 import { theme } from "../elements/theme";
 import { consoleStyles } from "./console-styles";
@@ -40,6 +41,7 @@ export class CbConsole extends LitElement {
   private saving = false;
   private preferencesRefusal: Refusal | null = null;
   private saved = false;
+  private live = false;
   private clock: ReturnType<typeof setInterval> | undefined;
 
   override connectedCallback(): void {
@@ -106,6 +108,7 @@ export class CbConsole extends LitElement {
     this.list = "current";
     this.explanations = new Map();
     this.choosing = false;
+    this.live = false;
   }
 
   private signOut(problem = ""): void {
@@ -121,7 +124,17 @@ export class CbConsole extends LitElement {
       this.signOut(`The server refused this token: ${connection.message ?? "no reason given"}.`);
       return;
     }
+    this.becomeLive(connection?.phase === "live");
     this.requestUpdate();
+  }
+
+  /** What was said while the server was away is not said once it is back. */
+  private becomeLive(live: boolean): void {
+    if (live && !this.live) {
+      this.refusal = reached(this.refusal);
+      this.preferencesRefusal = reached(this.preferencesRefusal);
+    }
+    this.live = live;
   }
 
   protected override updated(): void {
@@ -363,6 +376,7 @@ function refusal(error: unknown): Refusal {
   return {
     message: error instanceof Error ? error.message : String(error),
     field: error instanceof RestError ? error.field : null,
+    unreached: error instanceof RestError && error.status === 0,
   };
 }
 

@@ -8,8 +8,8 @@
 
 import { html, LitElement, nothing, type PropertyValues } from "lit";
 import type { Day, Preferences, PreferencesUpdate } from "../client/wire";
-import type { Refusal } from "./compose";
 import { preferencesStyles } from "./preferences-styles";
+import { concerns, type Refusal } from "./refusal";
 import { theme } from "./theme";
 
 const DAYS: readonly (readonly [Day, string])[] = [
@@ -193,7 +193,7 @@ export class CbPreferences extends LitElement {
 
   private foot(): unknown {
     const { refusal } = this;
-    const elsewhere = refusal !== null && !FIELDS.some((field) => names(refusal, field));
+    const elsewhere = refusal !== null && !FIELDS.some((field) => concerns(refusal, field));
     return html`
       <div class="foot">
         <button class="primary" ?disabled=${this.busy}>${this.busy ? "Saving…" : "Save"}</button>
@@ -204,13 +204,13 @@ export class CbPreferences extends LitElement {
   }
 
   private error(field: string): unknown {
-    return this.refusal !== null && names(this.refusal, field)
-      ? html`<p class="error" id="${field}-error" role="alert">${this.refusal.message}</p>`
+    return concerns(this.refusal, field)
+      ? html`<p class="error" id="${field}-error" role="alert">${this.refusal?.message}</p>`
       : nothing;
   }
 
   private isRefused(field: string): "true" | "false" {
-    return this.refusal !== null && names(this.refusal, field) ? "true" : "false";
+    return concerns(this.refusal, field) ? "true" : "false";
   }
 
   private readonly edited = (): void => {
@@ -258,11 +258,6 @@ export class CbPreferences extends LitElement {
   private fire(name: string, detail: object = {}): void {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
-}
-
-/** Whether it is about that field or a part of it: "muted_types[2]" is about "muted_types". */
-function names({ field }: Refusal, path: string): boolean {
-  return field !== null && (field === path || field.startsWith(`${path}[`) || field.startsWith(`${path}.`));
 }
 
 function localZone(): string {
