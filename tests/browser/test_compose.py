@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
 import pytest
 from playwright.async_api import Locator, Page, expect
 from tests.browser.stage import Server, Windows, live
@@ -9,12 +13,44 @@ from tests.browser.stage import Server, Windows, live
 
 async def opened(server: Server, windows: Windows) -> tuple[Page, Locator]:
     """The page of an admin, and its form."""
-    page = await live(await windows.open(server, "u1"))
+    page = await live(await windows.open(server, "u1", timezone_id="UTC"))
     return page, page.get_by_role("form", name="Send a notification")
 
 
 async def press_send(form: Locator) -> None:
     await form.get_by_role("button", name="Send", exact=True).click()
+
+
+async def prefer(server: Server, user: str, **choices: Any) -> None:
+    """Choose preferences by REST."""
+    headers = {"Authorization": f"Bearer {server.token(user)}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
+        (await client.post("/api/v1/notifications/preferences", json=choices)).raise_for_status()
+
+
+async def test_what_became_of_it_is_said_as_it_is(server: Server, windows: Windows) -> None:
+    _, form = await opened(server, windows)
+    said = form.get_by_role("status")
+
+    async def send(title: str) -> None:
+        await form.get_by_label("Title").fill(title)
+        await press_send(form)
+        await expect(form.get_by_label("Title")).to_have_value("")
+
+    await prefer(server, "u2", muted_types=["note"])
+    await send("To who has muted it")
+    await expect(said).to_have_text("Jonas Weber has muted this type: it was not delivered.")
+    await form.get_by_role("checkbox", name="Aiko Tan").check()
+    await send("To two, of whom one has muted it")
+    await expect(said).to_have_text("Sent to 1 of 2; 1 has muted it.")
+
+    await form.get_by_role("checkbox", name="Aiko Tan").uncheck()
+    now = datetime.now(UTC)
+    start, end = ((now + timedelta(hours=hours)).strftime("%H:%M") for hours in (-1, 2))
+    await prefer(server, "u2", muted_types=[], quiet_hours={"start": start, "end": end, "timezone": "UTC"})
+    await send("To who is not to be disturbed")
+    await expect(said).to_contain_text("Held until ")
+    await expect(said).to_contain_text(f"{end}: Jonas Weber has quiet hours.")
 
 
 async def test_a_refusal_of_the_page_goes_with_an_edit_and_does_not_hide_that_it_was_sent(

@@ -8,6 +8,7 @@
 
 import type { TokenSource } from "./tokens";
 import type {
+  Became,
   Change,
   Draft,
   Explanation,
@@ -123,8 +124,10 @@ export class Rest {
     await this.call("DELETE", `/notifications/${encodeURIComponent(id)}`);
   }
 
-  async send(draft: Draft): Promise<void> {
-    await this.call("POST", "/notifications", draft);
+  /** One person is named alone: only then does the answer tell the decision. */
+  send({ user_ids, ...content }: Draft): Promise<Became> {
+    const to = user_ids.length === 1 ? { user_id: user_ids[0] } : { user_ids };
+    return this.call("POST", "/notifications", { ...to, ...content }) as Promise<Became>;
   }
 
   private async call(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -13,7 +13,7 @@ import { Feed } from "./feed";
 import { Rest, RestError } from "./rest";
 import { SeenReports } from "./seen";
 import type { TokenSource } from "./tokens";
-import type { Change, Draft, Preferences, PreferencesUpdate, ServerConfig } from "./wire";
+import type { Became, Change, Draft, Preferences, PreferencesUpdate, ServerConfig } from "./wire";
 
 const RETRY_SECONDS = 2;
 /** A count this young may hold what has committed and is told of only now. */
@@ -151,9 +151,10 @@ export class Session {
   }
 
   /** Throws RestError: the form shows it beside the field. */
-  async send(draft: Draft): Promise<void> {
-    await this.rest.send(draft);
+  async send(draft: Draft): Promise<Became> {
+    const became = await this.rest.send(draft);
     this.failure = null;
+    return became;
   }
 
   dismiss(): void {

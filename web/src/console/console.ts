@@ -12,6 +12,7 @@ import { DemoTokens, GivenToken, personOf, type TokenSource } from "../client/to
 import type { Change, Draft, Person, PreferencesUpdate, ServerConfig } from "../client/wire";
 import type { CbCompose } from "../elements/compose";
 import type { CbInbox } from "../elements/inbox";
+import { type Outcome, outcomeOf } from "../elements/outcome";
 import type { CbPreferences } from "../elements/preferences";
 import { reached, type Refusal } from "../elements/refusal";
 import type { ListName } from "../reducers/inbox";
@@ -34,7 +35,7 @@ export class CbConsole extends LitElement {
   private problem = "";
   private sending = false;
   private refusal: Refusal | null = null;
-  private sent = "";
+  private sent: Outcome | null = null;
   private list: ListName = "current";
   private explanations: ReadonlyMap<string, string> = new Map();
   private choosing = false;
@@ -104,7 +105,7 @@ export class CbConsole extends LitElement {
     this.session = null;
     this.self = null;
     this.refusal = null;
-    this.sent = "";
+    this.sent = null;
     this.list = "current";
     this.explanations = new Map();
     this.choosing = false;
@@ -355,11 +356,12 @@ export class CbConsole extends LitElement {
     if (session === null) return;
     this.sending = true;
     this.refusal = null;
-    this.sent = "";
+    this.sent = null;
     this.requestUpdate();
     try {
-      await session.send(event.detail);
-      this.sent = `Sent to ${event.detail.user_ids.map((id) => this.names.get(id) ?? id).join(", ")}.`;
+      const became = await session.send(event.detail);
+      const people = event.detail.user_ids.map((id) => this.names.get(id) ?? id);
+      this.sent = outcomeOf(people, became, Date.now());
       form.clear();
     } catch (error) {
       this.refusal = refusal(error);

@@ -111,6 +111,10 @@ export const composeStyles = css`
     color: var(--good);
   }
 
+  .sent.not {
+    color: var(--warn);
+  }
+
   .refusal,
   .error {
     color: var(--bad);

@@ -9,6 +9,7 @@
 import { html, LitElement, nothing, type PropertyValues } from "lit";
 import type { Draft, Person } from "../client/wire";
 import { composeStyles } from "./compose-styles";
+import type { Outcome } from "./outcome";
 import { concerns, edited, type Refusal } from "./refusal";
 import { titleFlaw, typeFlaw } from "./rules";
 import { theme } from "./theme";
@@ -30,7 +31,7 @@ export class CbCompose extends LitElement {
     self: { type: String },
     busy: { type: Boolean },
     refusal: { attribute: false },
-    sent: { type: String },
+    sent: { attribute: false },
   };
   static override styles = [theme, composeStyles];
 
@@ -40,8 +41,8 @@ export class CbCompose extends LitElement {
   declare self: string;
   declare busy: boolean;
   declare refusal: Refusal | null;
-  /** What was sent last, in words. */
-  declare sent: string;
+  /** What became of what was sent last. */
+  declare sent: Outcome | null;
 
   /** The refusal that is said: the page's, or what was found here before anything was sent. */
   private told: Refusal | null = null;
@@ -52,7 +53,7 @@ export class CbCompose extends LitElement {
     this.self = "";
     this.busy = false;
     this.refusal = null;
-    this.sent = "";
+    this.sent = null;
   }
 
   /** Empties what belongs to one notification; the recipients stay for the next. */
@@ -95,7 +96,9 @@ export class CbCompose extends LitElement {
         <div class="pair">${this.type()} ${this.priority()}</div>
         <div class="end">
           <button class="primary" aria-disabled=${this.busy}>${this.busy ? "Sending…" : "Send"}</button>
-          <span class="sent" role="status">${this.told === null ? this.sent : nothing}</span>
+          <span class="sent ${this.sent?.delivered === false ? "not" : ""}" role="status">
+            ${this.told === null ? this.sent?.words : nothing}
+          </span>
           ${elsewhere ? html`<span class="refusal" role="alert">${this.told?.message}</span>` : nothing}
         </div>
       </form>
