@@ -16,6 +16,7 @@ import type {
   Page,
   Preferences,
   PreferencesUpdate,
+  ReadAll,
   UnreadCount,
 } from "./wire";
 
@@ -116,8 +117,8 @@ export class Rest {
     return this.call("POST", "/notifications/preferences", update) as Promise<Preferences>;
   }
 
-  async markAllRead(): Promise<void> {
-    await this.call("POST", "/notifications/read-all");
+  markAllRead(): Promise<ReadAll> {
+    return this.call("POST", "/notifications/read-all") as Promise<ReadAll>;
   }
 
   async remove(id: string): Promise<void> {

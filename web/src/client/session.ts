@@ -84,8 +84,9 @@ export class Session {
 
   readAll(): Promise<boolean> {
     return this.attempt("Could not mark all read.", async () => {
-      await this.rest.markAllRead();
-      await this.refresh();
+      const { position } = await this.rest.markAllRead();
+      // What the list shows stays and turns read at once, without waiting for a message each.
+      this.applyCount({ count: 0, position });
     });
   }
 

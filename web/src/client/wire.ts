@@ -66,6 +66,12 @@ export interface UnreadCount {
   readonly position?: string | null;
 }
 
+/** Read is all that had arrived at the position. */
+export interface ReadAll {
+  readonly updated: number;
+  readonly position: string;
+}
+
 export interface Deleted {
   readonly id: string;
   readonly revision: number;

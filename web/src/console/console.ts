@@ -18,6 +18,7 @@ import { reached, type Refusal } from "../elements/refusal";
 import type { ListName } from "../reducers/inbox";
 import { theme } from "../elements/theme";
 import { consoleStyles } from "./console-styles";
+import { Paced } from "./paced";
 
 /** Kept for this tab only, so that a reload does not ask again. */
 const TOKEN_KEY = "callboard.token";
@@ -43,6 +44,8 @@ export class CbConsole extends LitElement {
   private preferencesRefusal: Refusal | null = null;
   private saved = false;
   private live = false;
+  /** Many messages may come at once: to show each of them by itself would take longer than they are apart. */
+  private readonly paced = new Paced(() => this.requestUpdate());
   private clock: ReturnType<typeof setInterval> | undefined;
 
   override connectedCallback(): void {
@@ -56,6 +59,7 @@ export class CbConsole extends LitElement {
     super.disconnectedCallback();
     window.removeEventListener("hashchange", this.enter);
     clearInterval(this.clock);
+    this.paced.stop();
     this.leave();
   }
 
@@ -126,7 +130,7 @@ export class CbConsole extends LitElement {
       return;
     }
     this.becomeLive(connection?.phase === "live");
-    this.requestUpdate();
+    this.paced.ask();
   }
 
   /** What was said while the server was away is not said once it is back. */

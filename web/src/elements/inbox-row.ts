@@ -28,7 +28,8 @@ export interface RowState {
   readonly unread: boolean;
   readonly archived: boolean;
   readonly names: ReadonlyMap<string, string>;
-  readonly now: number;
+  /** How long ago it came to its place, in words. */
+  readonly age: string;
   /** Why it came; empty while that is asked for; null while nobody wants to know. */
   readonly why: string | null;
   readonly muted: boolean;
@@ -57,17 +58,17 @@ export function row(entry: Entry, state: RowState, actions: RowActions): unknown
         </p>
         ${state.why === null ? nothing : explanation(notification, state.why, state.muted, actions)}
       </div>
-      <div class="side">${when(notification, state.now)} ${buttons(entry, state, actions)}</div>
+      <div class="side">${when(notification, state.age)} ${buttons(entry, state, actions)}</div>
     </li>
   `;
 }
 
 /** When it came to its place; the tooltip says when it was sent, if that was earlier. */
-function when({ created_at: created, arrived_at: arrived, group }: Notification, now: number): unknown {
+function when({ created_at: created, arrived_at: arrived, group }: Notification, age: string): unknown {
   const at = arrived ?? created;
   const sent = (group?.count ?? 1) > 1 ? `First sent ${wholeTime(created)}` : `Sent ${wholeTime(created)}`;
   const words = relativeTime(created, Date.parse(at)) === "now" ? wholeTime(at) : `${wholeTime(at)}. ${sent}`;
-  return html`<time datetime=${at} title=${words}>${relativeTime(at, now)}</time>`;
+  return html`<time datetime=${at} title=${words}>${age}</time>`;
 }
 
 function meta(notification: Notification, names: RowState["names"]): unknown {

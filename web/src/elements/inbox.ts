@@ -8,11 +8,13 @@
  */
 
 import { html, LitElement, nothing, type PropertyValues, svg } from "lit";
+import { guard } from "lit/directives/guard.js";
 import { repeat } from "lit/directives/repeat.js";
 import type { Change } from "../client/wire";
 import { EMPTY_INBOX, type Entry, type Inbox, isUnread, type ListName } from "../reducers/inbox";
 import { type RowActions, row } from "./inbox-row";
 import { inboxStyles } from "./inbox-styles";
+import { relativeTime } from "./relative-time";
 import { RowsInView } from "./seen";
 import { theme } from "./theme";
 
@@ -137,38 +139,39 @@ export class CbInbox extends LitElement {
         ${repeat(
           entries,
           (entry) => entry.notification.id,
-          (entry, index) => this.row(entry, index),
+          (entry) => this.row(entry),
         )}
       </ul>
       ${more}
     `;
   }
 
-  private row(entry: Entry, index: number): unknown {
-    const { id, type } = entry.notification;
+  /** Made anew only if it would be another: of a thousand rows a message changes one. */
+  private row(entry: Entry): unknown {
+    const { id, type, arrived_at, created_at } = entry.notification;
     const state = {
       unread: isUnread(this.inbox, entry),
       archived: this.list === "archived",
       names: this.names,
-      now: this.now,
+      age: relativeTime(arrived_at ?? created_at, this.now),
       why: this.explained.has(id) ? (this.explanations.get(id) ?? "") : null,
       muted: this.muted.includes(type),
     };
-    return row(entry, state, this.actions(index));
+    return guard([entry, ...Object.values(state)], () => row(entry, state, this.actions));
   }
 
-  private actions(at: number): RowActions {
-    const ask = ({ notification: { id, title } }: Entry, action: Asked["action"]): void => {
-      this.asked = { at, id, title, action };
-      if (action === "delete") this.fire("cb-delete", { id });
-      else this.fire("cb-change", { id, change: action });
-    };
-    return {
-      change: (change, entry) => ask(entry, change),
-      remove: (entry) => ask(entry, "delete"),
-      why: ({ notification: { id } }) => this.toggle(id),
-      mute: (type, muted) => this.fire("cb-mute", { type, muted }),
-    };
+  private readonly actions: RowActions = {
+    change: (change, entry) => this.ask(entry, change),
+    remove: (entry) => this.ask(entry, "delete"),
+    why: ({ notification: { id } }) => this.toggle(id),
+    mute: (type, muted) => this.fire("cb-mute", { type, muted }),
+  };
+
+  private ask({ notification: { id, title } }: Entry, action: Asked["action"]): void {
+    const at = this.inbox.lists[this.list].entries.findIndex(({ notification }) => notification.id === id);
+    this.asked = { at, id, title, action };
+    if (action === "delete") this.fire("cb-delete", { id });
+    else this.fire("cb-change", { id, change: action });
   }
 
   private toggle(id: string): void {
