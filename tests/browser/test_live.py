@@ -55,6 +55,11 @@ async def test_reading_in_one_tab_moves_the_other_tab(server: Server, windows: W
         await expect(bell(page, 0)).to_be_visible()
         await expect(page.get_by_role("button", name="Mark read")).to_have_count(0)
         await expect(rows(page)).to_have_count(3)
+    # Who cannot see it is told, and whoever works by keyboard goes on where they were.
+    await expect(two.get_by_text("All marked read")).to_have_count(1)
+    await expect(two.get_by_role("button", name="Mark all read")).to_be_focused()
+    await expect(two.get_by_role("button", name="Mark all read")).to_be_disabled()
+    await expect(one.get_by_text("All marked read")).to_have_count(0)
 
 
 async def test_a_deleted_one_leaves_every_tab_and_stays_away(server: Server, windows: Windows) -> None:

@@ -64,6 +64,7 @@ export class CbInbox extends LitElement {
 
   private readonly explained = new Set<string>();
   private asked: Asked | null = null;
+  private askedAll = false;
   private said = "";
 
   constructor() {
@@ -95,8 +96,8 @@ export class CbInbox extends LitElement {
         <button
           type="button"
           class="quiet"
-          ?disabled=${this.inbox.unread === 0}
-          @click=${() => this.fire("cb-read-all")}
+          aria-disabled=${this.inbox.unread === 0}
+          @click=${() => this.askAll()}
         >
           Mark all read
         </button>
@@ -170,8 +171,18 @@ export class CbInbox extends LitElement {
   private ask({ notification: { id, title } }: Entry, action: Asked["action"]): void {
     const at = this.inbox.lists[this.list].entries.findIndex(({ notification }) => notification.id === id);
     this.asked = { at, id, title, action };
+    this.askedAll = false;
     if (action === "delete") this.fire("cb-delete", { id });
     else this.fire("cb-change", { id, change: action });
+  }
+
+  private askAll(): void {
+    if (this.inbox.unread === 0) return;
+    this.asked = null;
+    this.askedAll = true;
+    this.said = "";
+    this.requestUpdate();
+    this.fire("cb-read-all");
   }
 
   private toggle(id: string): void {
@@ -189,6 +200,10 @@ export class CbInbox extends LitElement {
   }
 
   protected override willUpdate(): void {
+    if (this.askedAll && this.inbox.unread === 0) {
+      this.askedAll = false;
+      this.said = "All marked read";
+    }
     if (this.asked === null) return;
     const { action, title } = this.asked;
     this.said = this.isDone(this.asked) ? `${DONE[action]}: ${title}` : "";
