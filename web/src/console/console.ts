@@ -225,7 +225,7 @@ export class CbConsole extends LitElement {
         @cb-read-all=${() => session.readAll()}
         @cb-older=${() => session.older(this.list)}
         @cb-list=${this.show}
-        @cb-preferences=${this.choose}
+        @cb-preferences=${this.toggle}
       ></cb-inbox>
     `;
   }
@@ -322,6 +322,11 @@ export class CbConsole extends LitElement {
     if (session !== this.session) return;
     this.explanations = new Map(this.explanations).set(id, words);
     this.requestUpdate();
+  };
+
+  private readonly toggle = (): void => {
+    if (this.choosing) this.renderRoot.querySelector<CbPreferences>("cb-preferences")?.close();
+    else void this.choose();
   };
 
   /** Opens or closes the preferences; the keyboard focus goes with them. */

@@ -10,7 +10,7 @@ import { html, LitElement, nothing, type PropertyValues } from "lit";
 import type { Draft, Person } from "../client/wire";
 import { composeStyles } from "./compose-styles";
 import type { Outcome } from "./outcome";
-import { concerns, edited, type Refusal } from "./refusal";
+import { concerns, edited, type Refusal, replaced } from "./refusal";
 import { titleFlaw, typeFlaw } from "./rules";
 import { theme } from "./theme";
 
@@ -63,8 +63,7 @@ export class CbCompose extends LitElement {
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
-    if (!changed.has("refusal")) return;
-    if (this.refusal !== null || this.told === changed.get("refusal")) this.told = this.refusal;
+    if (changed.has("refusal")) this.told = replaced(this.told, changed.get("refusal"), this.refusal);
   }
 
   protected override updated(changed: PropertyValues<this>): void {

@@ -171,6 +171,11 @@ export const preferencesStyles = css`
     font-size: 0.875rem;
   }
 
+  .unsaved {
+    color: var(--warn);
+    font-size: 0.875rem;
+  }
+
   .error {
     margin-top: 0.25rem;
     color: var(--bad);

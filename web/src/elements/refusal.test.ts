@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { concerns, edited, type Refusal, reached } from "./refusal";
+import { concerns, edited, type Refusal, reached, replaced } from "./refusal";
 
 const of = (field: string | null): Refusal => ({ message: "No.", field });
 
@@ -23,4 +23,11 @@ it("of a server that was not reached goes once it is", () => {
   expect(reached({ ...of(null), unreached: true })).toBeNull();
   expect(reached(of("title"))).toEqual(of("title"));
   expect(reached(null)).toBeNull();
+});
+
+it("gives way to the page's next, and not to the end of another", () => {
+  const [here, pages] = [of("title"), of("type")];
+  expect(replaced(here, null, pages)).toBe(pages);
+  expect(replaced(pages, pages, null)).toBeNull();
+  expect(replaced(here, pages, null)).toBe(here);
 });

@@ -27,3 +27,8 @@ export function edited(refusal: Refusal | null, fields: readonly string[]): Refu
 export function reached(refusal: Refusal | null): Refusal | null {
   return refusal?.unreached === true ? null : refusal;
 }
+
+/** What is said after the page's refusal changed: what the form itself found wrong stays. */
+export function replaced(said: Refusal | null, before: Refusal | null | undefined, now: Refusal | null): Refusal | null {
+  return now !== null || said === before ? now : said;
+}
