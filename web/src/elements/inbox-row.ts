@@ -21,6 +21,8 @@ export interface RowActions {
   remove(entry: Entry): void;
   /** Shows why it came, or hides that again. */
   why(entry: Entry): void;
+  /** Shows the whole text, or its beginning again. */
+  fold(entry: Entry): void;
   mute(type: string, muted: boolean): void;
 }
 
@@ -30,6 +32,8 @@ export interface RowState {
   readonly names: ReadonlyMap<string, string>;
   /** How long ago it came to its place, in words. */
   readonly age: string;
+  /** Whether all of the text is shown; null where its beginning is all of it. */
+  readonly whole: boolean | null;
   /** Why it came; empty while that is asked for; null while nobody wants to know. */
   readonly why: string | null;
   readonly muted: boolean;
@@ -43,7 +47,8 @@ export function row(entry: Entry, state: RowState, actions: RowActions): unknown
       <span class="mark">${state.unread ? html`<span class="hidden">Unread</span>` : nothing}</span>
       <div class="text">
         <h3>${headline(notification, state.names)}</h3>
-        ${message ? html`<p class="message">${message}</p>` : nothing}
+        ${message ? html`<p class="message ${state.whole ? "whole" : ""}">${message}</p>` : nothing}
+        ${state.whole === null ? nothing : fold(entry, state.whole, actions)}
         <p class="meta">
           ${meta(notification, state.names)}
           <button
@@ -60,6 +65,21 @@ export function row(entry: Entry, state: RowState, actions: RowActions): unknown
       </div>
       <div class="side">${when(notification, state.age)} ${buttons(entry, state, actions)}</div>
     </li>
+  `;
+}
+
+function fold(entry: Entry, whole: boolean, actions: RowActions): unknown {
+  const words = whole ? "Show less" : "Show more";
+  return html`
+    <button
+      type="button"
+      class="ask fold"
+      aria-label="${words}: ${entry.notification.title}"
+      aria-expanded=${whole}
+      @click=${() => actions.fold(entry)}
+    >
+      ${words}
+    </button>
   `;
 }
 

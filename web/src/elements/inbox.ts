@@ -12,6 +12,7 @@ import { guard } from "lit/directives/guard.js";
 import { repeat } from "lit/directives/repeat.js";
 import type { Change } from "../client/wire";
 import { EMPTY_INBOX, type Entry, type Inbox, isUnread, type ListName } from "../reducers/inbox";
+import { CutTexts } from "./cut";
 import { type RowActions, row } from "./inbox-row";
 import { inboxStyles } from "./inbox-styles";
 import { relativeTime } from "./relative-time";
@@ -63,6 +64,9 @@ export class CbInbox extends LitElement {
   declare now: number;
 
   private readonly explained = new Set<string>();
+  /** Those of which the whole text is shown. */
+  private readonly unfolded = new Set<string>();
+  private readonly cut = new CutTexts(this);
   private asked: Asked | null = null;
   private askedAll = false;
   private said = "";
@@ -155,6 +159,7 @@ export class CbInbox extends LitElement {
       archived: this.list === "archived",
       names: this.names,
       age: relativeTime(arrived_at ?? created_at, this.now),
+      whole: this.unfolded.has(id) ? true : this.cut.has(id) ? false : null,
       why: this.explained.has(id) ? (this.explanations.get(id) ?? "") : null,
       muted: this.muted.includes(type),
     };
@@ -165,6 +170,7 @@ export class CbInbox extends LitElement {
     change: (change, entry) => this.ask(entry, change),
     remove: (entry) => this.ask(entry, "delete"),
     why: ({ notification: { id } }) => this.toggle(id),
+    fold: ({ notification: { id } }) => this.fold(id),
     mute: (type, muted) => this.fire("cb-mute", { type, muted }),
   };
 
@@ -190,6 +196,11 @@ export class CbInbox extends LitElement {
       this.explained.add(id);
       this.fire("cb-explain", { id });
     }
+    this.requestUpdate();
+  }
+
+  private fold(id: string): void {
+    if (!this.unfolded.delete(id)) this.unfolded.add(id);
     this.requestUpdate();
   }
 
