@@ -200,6 +200,7 @@ export class CbConsole extends LitElement {
     const banner = this.banner(session);
     return html`
       ${banner} ${this.trouble(session, banner === nothing)}
+      ${admin ? html`<button type="button" class="plain skip" @click=${this.toForm}>Skip to sending</button>` : nothing}
       <main class=${admin ? "two" : "one"}>
         <div>${this.choosing ? this.preferences(session) : nothing} ${this.listed(session)}</div>
         ${admin ? this.aside() : nothing}
@@ -306,6 +307,11 @@ export class CbConsole extends LitElement {
 
   private readonly toInbox = (): void => {
     this.renderRoot.querySelector<CbInbox>("cb-inbox")?.focus();
+  };
+
+  /** Not by a link: the address's hash says who this window is. */
+  private readonly toForm = (): void => {
+    this.renderRoot.querySelector<CbCompose>("cb-compose")?.focus();
   };
 
   private readonly show = ({ detail }: CustomEvent<{ list: ListName }>): void => {

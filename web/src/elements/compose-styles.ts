@@ -124,4 +124,10 @@ export const composeStyles = css`
     margin-top: 0.25rem;
     font-size: 0.8125rem;
   }
+
+  @media (pointer: coarse) {
+    .people label {
+      min-height: 2.5rem;
+    }
+  }
 `;

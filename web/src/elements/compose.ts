@@ -56,6 +56,11 @@ export class CbCompose extends LitElement {
     this.sent = null;
   }
 
+  /** Moves the keyboard focus to the form's heading. */
+  override focus(): void {
+    this.renderRoot.querySelector<HTMLElement>("h2")?.focus();
+  }
+
   /** Empties what belongs to one notification; the recipients stay for the next. */
   clear(): void {
     for (const id of ["title", "message"]) this.field(id).value = "";
@@ -73,7 +78,7 @@ export class CbCompose extends LitElement {
   protected override render(): unknown {
     const elsewhere = this.told !== null && !Object.keys(NAMES).some((field) => this.isRefused(field as Field));
     return html`
-      <h2 id="heading">Send a notification</h2>
+      <h2 id="heading" tabindex="-1">Send a notification</h2>
       <form aria-labelledby="heading" novalidate @submit=${this.submit} @keydown=${this.keys} @input=${this.edited}>
         ${this.people.length > 0 ? this.choices() : this.ids()}
         <div>

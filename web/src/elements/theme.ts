@@ -132,6 +132,19 @@ export const theme = css`
     text-underline-offset: 0.15em;
   }
 
+  /* A finger needs more room than a mouse. */
+  @media (pointer: coarse) {
+    button,
+    select,
+    input:not([type="checkbox"]) {
+      min-height: 2.5rem;
+    }
+
+    button {
+      min-width: 2.5rem;
+    }
+  }
+
   .hidden {
     position: absolute;
     width: 1px;
