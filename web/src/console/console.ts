@@ -17,6 +17,7 @@ import type { CbPreferences } from "../elements/preferences";
 import { reached, type Refusal } from "../elements/refusal";
 import type { ListName } from "../reducers/inbox";
 import { theme } from "../elements/theme";
+import { banners } from "./banners";
 import { consoleStyles } from "./console-styles";
 import { Paced } from "./paced";
 
@@ -197,9 +198,8 @@ export class CbConsole extends LitElement {
 
   private inside(session: Session): unknown {
     const admin = this.self?.roles.includes("admin") ?? false;
-    const banner = this.banner(session);
     return html`
-      ${banner} ${this.trouble(session, banner === nothing)}
+      ${banners(session)}
       ${admin ? html`<button type="button" class="plain skip" @click=${this.toForm}>Skip to sending</button>` : nothing}
       <main class=${admin ? "two" : "one"}>
         <div>${this.choosing ? this.preferences(session) : nothing} ${this.listed(session)}</div>
@@ -265,34 +265,6 @@ export class CbConsole extends LitElement {
             </p>`}
       </div>
     `;
-  }
-
-  private banner(session: Session): unknown {
-    const { phase, message } = session.connection;
-    if (phase === "reconnecting") {
-      return html`<p class="banner wait" role="status">
-        Reconnecting. What is below may be out of date; it catches up by itself.
-      </p>`;
-    }
-    if (phase === "connecting" && message !== null) {
-      return html`<p class="banner wait" role="status">No live connection yet (${message}). Trying again…</p>`;
-    }
-    if (phase === "refused" || phase === "closed") {
-      const words = phase === "closed" ? "The server ended this connection." : `The server refused: ${message}.`;
-      return html`<p class="banner bad" role="alert">
-        ${words} <button type="button" class="plain" @click=${() => session.start()}>Connect again</button>
-      </p>`;
-    }
-    return nothing;
-  }
-
-  /** What was asked for and not done is told whatever the connection does; why the list is old, unless that says it. */
-  private trouble(session: Session, connected: boolean): unknown {
-    const words = session.failure ?? (connected ? session.problem : null);
-    if (words === null) return nothing;
-    return html`<p class="banner bad" role="alert">
-      ${words} <button type="button" class="plain" @click=${() => session.dismiss()}>Dismiss</button>
-    </p>`;
   }
 
   private readonly pick = (event: CustomEvent<{ id: string }>): void => {
