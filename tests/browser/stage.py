@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any
@@ -83,14 +83,18 @@ class Server:
 
     async def notify(self, *users: str, title: str, **fields: str) -> dict[str, Any]:
         """Send by REST as the admin u1; what became of it."""
+        async with self._as_admin() as client:
+            return await create(client, user_ids=users, title=title, **fields)
+
+    async def notify_each(self, user: str, titles: Sequence[str]) -> None:
+        """Send a person many by REST, one after another."""
+        async with self._as_admin() as client:
+            for title in titles:
+                await create(client, user_id=user, title=title)
+
+    def _as_admin(self) -> httpx.AsyncClient:
         self._admin = self._admin or self.token("u1", "--role", "admin")
-        body = {"user_ids": users, "type": "note", "message": "", "title": title, **fields}
-        async with httpx.AsyncClient(base_url=self.url) as client:
-            headers = {"Authorization": f"Bearer {self._admin}"}
-            answer = await client.post("/api/v1/notifications", json=body, headers=headers)
-            assert answer.is_success, answer.text
-            became: dict[str, Any] = answer.json()
-            return became
+        return httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {self._admin}"})
 
     def _read(self, output: IO[bytes], started: Future[str]) -> None:
         """Keep what the server says until it ends; `started` gets its address, once it is ready."""
@@ -116,6 +120,14 @@ class Server:
         finally:
             if self._reader is not None:
                 self._reader.join()
+
+
+async def create(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+    """Create a notification; what became of it."""
+    answer = await client.post("/api/v1/notifications", json={"type": "note", "message": "", **fields})
+    assert answer.is_success, answer.text
+    became: dict[str, Any] = answer.json()
+    return became
 
 
 class Windows:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Page, Response, expect
 from tests.browser.stage import Server, Windows, bell, live, row, rows, titles
+
+HIDDEN = "text => text.scrollHeight - text.clientHeight"  # pixels of it that are not shown
 
 
 async def two_tabs(server: Server, windows: Windows, user: str) -> tuple[Page, Page]:
@@ -154,3 +157,43 @@ async def test_one_asks_why_and_mutes_the_type(server: Server, windows: Windows)
     await expect(titles(jonas)).to_have_text(["Wanted again", "Too many of these"])
     await why.click()
     await expect(row(jonas, "Too many").get_by_role("status")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1180, 390])
+async def test_a_long_text_unfolds_and_a_short_one_has_nothing_to_unfold(
+    server: Server, windows: Windows, width: int
+) -> None:
+    lines = "\n".join(f"Line {number}" for number in range(1, 21))
+    await server.notify("u2", title="Long", message=lines)
+    await server.notify("u2", title="Six lines", message="\n".join(lines.splitlines()[:6]))
+    jonas = await live(await windows.open(server, "u2", viewport={"width": width, "height": 800}))
+    text = row(jonas, "Long").locator(".message")
+    more = row(jonas, "Long").get_by_role("button", name="Show more: Long")
+    await expect(more).to_have_attribute("aria-expanded", "false")
+    await expect(row(jonas, "Six lines").get_by_role("button", name="Show more")).to_have_count(0)
+    assert await text.evaluate(HIDDEN) > 0
+
+    await more.press("Enter")
+    less = row(jonas, "Long").get_by_role("button", name="Show less: Long")
+    await expect(less).to_have_attribute("aria-expanded", "true")
+    await expect(less).to_be_focused()
+    assert await text.evaluate(HIDDEN) == 0
+    await less.press("Space")
+    await expect(more).to_be_focused()
+    assert await text.evaluate(HIDDEN) > 0
+
+
+async def test_a_text_that_grows_or_has_less_room_can_be_unfolded(server: Server, windows: Windows) -> None:
+    group = {"group_key": "growing", "actor": "u3"}
+    await server.notify("u2", title="Growing", message="1\n2\n3\n4\n5\n6", **group)
+    await server.notify("u2", title="Wide", message="words " * 60)
+    jonas = await live(await windows.open(server, "u2", viewport={"width": 1180, "height": 800}))
+    more = rows(jonas).get_by_role("button", name="Show more")
+    await expect(rows(jonas)).to_have_count(2)
+    await expect(more).to_have_count(0)
+    await server.notify("u2", title="Growing", message="1\n2\n3\n4\n5\n6\n7", **group)  # as high as before
+    await expect(row(jonas, "Growing").get_by_role("button", name="Show more")).to_be_visible()
+    await jonas.set_viewport_size({"width": 390, "height": 800})
+    await expect(more).to_have_count(2)
+    await jonas.set_viewport_size({"width": 1180, "height": 800})
+    await expect(more).to_have_count(1)

@@ -5,6 +5,12 @@ from __future__ import annotations
 from playwright.async_api import Page, expect
 from tests.browser.stage import Server, Windows, bell, live, row, rows, titles
 
+COUNT_RENDERS = """list => {
+    const render = list.performUpdate
+    window.renders = 0
+    list.performUpdate = function () { window.renders += 1; render.call(this) }
+}"""
+
 
 async def send(page: Page, title: str, to: str) -> None:
     for name in ("Jonas Weber", "Aiko Tan", "Myself"):
@@ -49,6 +55,11 @@ async def test_reading_in_one_tab_moves_the_other_tab(server: Server, windows: W
         await expect(bell(page, 0)).to_be_visible()
         await expect(page.get_by_role("button", name="Mark read")).to_have_count(0)
         await expect(rows(page)).to_have_count(3)
+    # Who cannot see it is told, and whoever works by keyboard goes on where they were.
+    await expect(two.get_by_text("All marked read")).to_have_count(1)
+    await expect(two.get_by_role("button", name="Mark all read")).to_be_focused()
+    await expect(two.get_by_role("button", name="Mark all read")).to_be_disabled()
+    await expect(one.get_by_text("All marked read")).to_have_count(0)
 
 
 async def test_a_deleted_one_leaves_every_tab_and_stays_away(server: Server, windows: Windows) -> None:
@@ -78,3 +89,31 @@ async def test_older_ones_come_on_demand_in_order(server: Server, windows: Windo
     await jonas.get_by_role("button", name="Show older").click()
     await expect(titles(jonas)).to_have_text([f"Note {n:02}" for n in reversed(range(35))])
     await expect(jonas.get_by_role("button", name="Show older")).to_have_count(0)
+
+
+async def test_all_are_read_at_once_and_stay_where_they_are(server: Server, windows: Windows) -> None:
+    many = 200
+    await server.notify_each("u2", [f"Note {number:03}" for number in range(many)])
+    one = await live(await windows.open(server, "u2", viewport={"width": 1000, "height": 600}))
+    two = await live(await windows.open(server, "u2"))
+    for shown in range(30, many, 30):
+        await expect(rows(one)).to_have_count(shown)
+        await one.get_by_role("button", name="Show older").click()
+    await expect(rows(one)).to_have_count(many)
+    await row(one, "Note 100").scroll_into_view_if_needed()
+    scrolled = await one.evaluate("scrollY")
+    await one.locator("cb-inbox").evaluate(COUNT_RENDERS)
+
+    await two.get_by_role("button", name="Mark all read").click()
+    await expect(bell(one, 0)).to_be_visible()
+    await expect(one.get_by_role("button", name="Mark read")).to_have_count(0)
+    assert await one.evaluate("window.renders") < many / 2, "each message is not shown by itself"
+
+    await row(one, "Note 100").get_by_role("button", name="Mark unread").click()
+    await expect(bell(one, 1)).to_be_visible()
+    # Without scrolling to it.
+    await one.get_by_role("button", name="Mark all read").evaluate("button => button.click()")
+    await expect(bell(one, 0)).to_be_visible()
+    await expect(one.get_by_role("button", name="Mark read")).to_have_count(0)
+    await expect(rows(one)).to_have_count(many)
+    assert await one.evaluate("scrollY") == scrolled

@@ -8,6 +8,13 @@ import pytest
 from playwright.async_api import expect
 from tests.browser.stage import Server, Windows, bell, live, row, rows
 
+# What one can touch for each control, in CSS pixels: a checkbox's label is pressed for it.
+TARGETS = """controls => controls.map(control => {
+    const target = control.type === 'checkbox' ? control.closest('label') : control
+    const { width, height } = target.getBoundingClientRect()
+    return { name: control.outerHTML.slice(0, 90), width, height }
+})"""
+
 
 async def test_one_picks_an_example_user_and_the_address_keeps_the_choice(server: Server, windows: Windows) -> None:
     await server.notify("u3", title="For Aiko")
@@ -101,3 +108,32 @@ async def test_it_fits_light_dark_and_narrow_windows(
 async def test_an_address_that_is_no_proper_text_names_nobody(server: Server, windows: Windows) -> None:
     page = await windows.open(server, "%")
     await expect(page.get_by_text("There is no example user “%”.")).to_be_visible()
+
+
+async def test_a_finger_finds_every_control(server: Server, windows: Windows) -> None:
+    await server.notify("u1", title="Long", message="\n".join("abcdefgh"))
+    mira = await live(
+        await windows.open(server, "u1", viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    )
+    await mira.get_by_role("button", name="Preferences").tap()
+    await mira.get_by_label("Hold notifications").check()
+    await mira.get_by_label("Type to mute").fill("job:progress")
+    await mira.get_by_role("button", name="Add").tap()
+    await rows(mira).first.get_by_role("button", name="Why?").tap()
+    await expect(rows(mira).first.get_by_role("button", name="Mute note", exact=True)).to_be_visible()
+    controls = mira.locator("button:visible:not(.skip), select:visible, input:visible, textarea:visible")
+    sizes = await controls.evaluate_all(TARGETS)
+    assert len(sizes) > 30
+    assert [size for size in sizes if min(size["width"], size["height"]) < 40] == []
+
+
+async def test_one_skips_the_list_by_keyboard(server: Server, windows: Windows) -> None:
+    await server.notify("u1", title="Skipped")
+    mira = await live(await windows.open(server, "u1"))
+    await expect(rows(mira)).to_have_count(1)
+    await bell(mira, 1).focus()
+    await mira.keyboard.press("Tab")
+    skip = mira.get_by_role("button", name="Skip to sending")
+    await expect(skip).to_be_focused()
+    await mira.keyboard.press("Enter")
+    await expect(mira.get_by_role("heading", name="Send a notification")).to_be_focused()

@@ -85,12 +85,73 @@ async def test_a_refusal_is_shown_beside_its_field_and_what_was_typed_stays(serv
     await expect(form.get_by_role("alert")).to_contain_text("quiet_hours.days")
     await form.get_by_role("checkbox", name="Monday").check()
 
-    await form.get_by_label("Type to mute").fill("No Such Type!")
-    await form.get_by_role("button", name="Save").click()
-    await expect(form.get_by_role("alert")).to_contain_text("muted_types")
-    await form.get_by_role("button", name="Unmute No Such Type!").click()
     await save(form)
     await expect(form.get_by_role("alert")).to_have_count(0)
+    await expect(form.get_by_role("button", name="Save")).to_be_focused()
+
+
+async def test_what_is_no_type_is_refused_when_it_is_added(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    mute = form.get_by_label("Type to mute")
+    for press in ("Add", "Save"):
+        await mute.fill("No Such Type!")
+        await form.get_by_role("button", name=press).click()
+        await expect(form.get_by_role("alert")).to_contain_text("small letters, digits and . _ : -")
+        await expect(mute).to_have_attribute("aria-invalid", "true")
+        await expect(mute).to_have_value("No Such Type!")
+        await expect(mute).to_be_focused()
+        await expect(form.get_by_role("listitem")).to_have_count(0)
+        await mute.fill("no")
+        await expect(form.get_by_role("alert")).to_have_count(0)
+    await mute.fill("such:type")
+    await save(form)
+    await expect(form.get_by_role("listitem")).to_have_text(["such:type"])
+
+
+async def test_what_is_not_saved_is_not_dropped_without_a_word(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    button = jonas.get_by_role("button", name="Preferences")
+    await form.get_by_label("Type to mute").fill("job:progress")
+    await form.get_by_label("Type to mute").press("Enter")
+    for way in ("Close", "Escape", "Preferences"):
+        if way == "Escape":
+            await jonas.keyboard.press(way)
+        else:
+            await jonas.get_by_role("button", name=way).click()
+        await expect(form.get_by_role("alert")).to_have_text("Your changes are not saved.")
+        await expect(form.get_by_role("button", name="Save")).to_be_focused()
+        await form.get_by_label("Hold notifications").click()  # goes on
+        await expect(form.get_by_role("alert")).to_have_count(0)
+
+    await save(form)
+    await jonas.keyboard.press("Escape")
+    await expect(form).to_have_count(0)
+    await expect(button).to_be_focused()
+
+    form = await opened(jonas)
+    await expect(form.get_by_role("listitem")).to_have_text(["job:progress"])
+    await form.get_by_role("button", name="Unmute job:progress").click()
+    await jonas.keyboard.press("Escape")
+    await form.get_by_role("button", name="Discard changes").click()
+    await expect(form).to_have_count(0)
+    await expect(button).to_be_focused()
+    form = await opened(jonas)
+    await expect(form.get_by_role("listitem")).to_have_text(["job:progress"])
+
+
+async def test_what_is_muted_at_a_row_meanwhile_keeps_what_is_not_saved(server: Server, windows: Windows) -> None:
+    await server.notify("u2", title="Too many of these", type="job:progress")
+    jonas = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    await form.get_by_label("Type to mute").fill("mine")
+    await form.get_by_label("Type to mute").press("Enter")
+    await form.get_by_label("Hold notifications").check()
+    await row(jonas, "Too many").get_by_role("button", name="Why?").click()
+    await row(jonas, "Too many").get_by_role("button", name="Mute job:progress", exact=True).click()
+    await expect(form.get_by_role("listitem")).to_have_text(["job:progress", "mine"])
+    await expect(form.get_by_label("Hold notifications")).to_be_checked()
 
 
 async def test_quiet_hours_hold_and_let_go(server: Server, windows: Windows) -> None:

@@ -70,6 +70,21 @@ it("asks again once with a renewed token", async () => {
   ]);
 });
 
+it("names one recipient alone, and several together", async () => {
+  const bodies: unknown[] = [];
+  vi.stubGlobal("fetch", async (_: string, init: RequestInit) => {
+    bodies.push(JSON.parse(String(init.body)));
+    return Response.json({}, { status: 201 });
+  });
+  const rest = new Rest(source(true));
+  await rest.send({ user_ids: ["u1"], type: "note", title: "t", message: "" });
+  await rest.send({ user_ids: ["u1", "u2"], type: "note", title: "t", message: "" });
+  expect(bodies).toEqual([
+    { user_id: "u1", type: "note", title: "t", message: "" },
+    { user_ids: ["u1", "u2"], type: "note", title: "t", message: "" },
+  ]);
+});
+
 it("does not ask again with a token that it cannot renew", async () => {
   const calls = serve(() => problem(401, { detail: "Expired.", code: "token_expired" }));
   expect(await refusal(new Rest(source(false)).list())).toMatchObject({ message: "Expired.", code: "token_expired" });

@@ -8,6 +8,7 @@
 
 import type { TokenSource } from "./tokens";
 import type {
+  Became,
   Change,
   Draft,
   Explanation,
@@ -15,6 +16,7 @@ import type {
   Page,
   Preferences,
   PreferencesUpdate,
+  ReadAll,
   UnreadCount,
 } from "./wire";
 
@@ -115,16 +117,18 @@ export class Rest {
     return this.call("POST", "/notifications/preferences", update) as Promise<Preferences>;
   }
 
-  async markAllRead(): Promise<void> {
-    await this.call("POST", "/notifications/read-all");
+  markAllRead(): Promise<ReadAll> {
+    return this.call("POST", "/notifications/read-all") as Promise<ReadAll>;
   }
 
   async remove(id: string): Promise<void> {
     await this.call("DELETE", `/notifications/${encodeURIComponent(id)}`);
   }
 
-  async send(draft: Draft): Promise<void> {
-    await this.call("POST", "/notifications", draft);
+  /** One person is named alone: only then does the answer tell the decision. */
+  send({ user_ids, ...content }: Draft): Promise<Became> {
+    const to = user_ids.length === 1 ? { user_id: user_ids[0] } : { user_ids };
+    return this.call("POST", "/notifications", { ...to, ...content }) as Promise<Became>;
   }
 
   private async call(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { isUnread } from "../reducers/inbox";
 import type { FeedListener, FeedOptions } from "./feed";
 import { Session } from "./session";
 import type { TokenSource } from "./tokens";
@@ -110,6 +111,41 @@ it("keeps saying so when the connection is back, until something is done or it i
   await session.change("n1", "read");
   session.dismiss();
   expect(session.failure).toBeNull();
+});
+
+it("says no more that the server cannot be reached once it is back", async () => {
+  await session.change("n1", "read");
+  listener.connection({ kind: "connected", recovered: true });
+  expect(session.failure).toBe("Could not mark it read. The server was away.");
+
+  vi.stubGlobal("fetch", () => Promise.resolve(Response.json({ detail: "No such thing." }, { status: 404 })));
+  await session.change("n1", "read");
+  listener.connection({ kind: "connected", recovered: true });
+  expect(session.failure).toBe("Could not mark it read. No such thing.");
+});
+
+it("says no more of what was not done once something was sent", async () => {
+  await session.change("n1", "read");
+  vi.stubGlobal("fetch", () => Promise.resolve(Response.json({ created: 1 }, { status: 201 })));
+  await session.send({ user_ids: ["u1"], type: "note", title: "Hello", message: "" });
+  expect(session.failure).toBeNull();
+});
+
+it("keeps the older ones that were shown when all is read, and asks for nothing again", async () => {
+  const old: Notification = { ...unread, id: "n0", arrived_at: "2026-01-30T09:30:00.000000Z" };
+  vi.stubGlobal("fetch", async () => Response.json({ items: [old], next_cursor: null, position: "e.2" }));
+  await session.older("current");
+  const asked: string[] = [];
+  vi.stubGlobal("fetch", async (path: string) => {
+    asked.push(path);
+    return Response.json({ updated: 2, position: "e.3" });
+  });
+  expect(await session.readAll()).toBe(true);
+  const { entries } = session.inbox.lists.current;
+  expect(entries.map(({ notification }) => notification.id)).toEqual(["n1", "n0"]);
+  expect(entries.some((entry) => isUnread(session.inbox, entry))).toBe(false);
+  expect(session.inbox.unread).toBe(0);
+  expect(asked).toEqual(["/api/v1/notifications/read-all"]);
 });
 
 it("says of a list that cannot be fetched why", async () => {

@@ -13,7 +13,7 @@ import { Feed } from "./feed";
 import { Rest, RestError } from "./rest";
 import { SeenReports } from "./seen";
 import type { TokenSource } from "./tokens";
-import type { Change, Draft, Preferences, PreferencesUpdate, ServerConfig } from "./wire";
+import type { Became, Change, Draft, Preferences, PreferencesUpdate, ServerConfig } from "./wire";
 
 const RETRY_SECONDS = 2;
 /** A count this young may hold what has committed and is told of only now. */
@@ -32,6 +32,8 @@ export class Session {
   /** Null until they were asked for. */
   preferences: Preferences | null = null;
 
+  /** What of `failure` stays true once the server that was not reached is back. */
+  private unreached: string | null = null;
   private readonly rest: Rest;
   private readonly feed: Feed;
   private readonly seenReports: SeenReports;
@@ -82,8 +84,9 @@ export class Session {
 
   readAll(): Promise<boolean> {
     return this.attempt("Could not mark all read.", async () => {
-      await this.rest.markAllRead();
-      await this.refresh();
+      const { position } = await this.rest.markAllRead();
+      // What the list shows stays and turns read at once, without waiting for a message each.
+      this.applyCount({ count: 0, position });
     });
   }
 
@@ -149,8 +152,10 @@ export class Session {
   }
 
   /** Throws RestError: the form shows it beside the field. */
-  send(draft: Draft): Promise<void> {
-    return this.rest.send(draft);
+  async send(draft: Draft): Promise<Became> {
+    const became = await this.rest.send(draft);
+    this.failure = null;
+    return became;
   }
 
   dismiss(): void {
@@ -165,8 +170,15 @@ export class Session {
     const needed =
       event.kind === "connected" ? !event.recovered : event.kind === "failed" && !this.inbox.lists.current.loaded;
     if (needed) void this.refresh();
-    if (event.kind === "connected") void this.seenReports.flush();
+    if (event.kind === "connected") this.back();
     this.changed();
+  }
+
+  /** What was not done is not tried again unasked; that the server is away is no more so. */
+  private back(): void {
+    if (this.failure !== null && this.unreached !== null) this.failure = `${this.unreached} The server was away.`;
+    this.unreached = null;
+    void this.seenReports.flush();
   }
 
   private heard(message: InboxMessage): void {
@@ -216,6 +228,7 @@ export class Session {
       this.failure = null;
     } catch (error) {
       this.failure = `${failed} ${sentence(error)}`;
+      this.unreached = error instanceof RestError && error.status === 0 ? failed : null;
       done = false;
     }
     if (!this.stopped) this.changed();

@@ -66,6 +66,12 @@ export interface UnreadCount {
   readonly position?: string | null;
 }
 
+/** Read is all that had arrived at the position. */
+export interface ReadAll {
+  readonly updated: number;
+  readonly position: string;
+}
+
 export interface Deleted {
   readonly id: string;
   readonly revision: number;
@@ -135,3 +141,22 @@ export interface Draft {
   readonly message: string;
   readonly priority?: string;
 }
+
+/** What became of a notification for one person, and by which rule. */
+export interface Decision {
+  readonly outcome: "now" | "held" | "folded" | "suppressed";
+  readonly rule: string | null;
+  /** Null for a hold that ends when the person changes something. */
+  readonly held_until: string | null;
+}
+
+/** What became of it for several people: how many of each. */
+export interface Counted {
+  readonly created: number;
+  readonly held: number;
+  readonly folded: number;
+  readonly suppressed: { readonly muted: number; readonly rate_limited: number };
+}
+
+/** What became of a draft: by its decision where one person gets it. */
+export type Became = { readonly decision: Decision } | Counted;

@@ -84,6 +84,23 @@ export const consoleStyles = css`
     color: var(--ink);
   }
 
+  .skip {
+    position: absolute;
+    z-index: 1;
+    margin: 0.5rem;
+  }
+
+  .skip:not(:focus-visible) {
+    width: 1px;
+    min-width: 0;
+    height: 1px;
+    min-height: 0;
+    padding: 0;
+    overflow: hidden;
+    clip-path: inset(50%);
+    white-space: nowrap;
+  }
+
   .hint {
     padding: 0.75rem 1.25rem 0;
     color: var(--muted);

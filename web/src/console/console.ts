@@ -10,12 +10,16 @@ import { request, RestError } from "../client/rest";
 import { Session } from "../client/session";
 import { DemoTokens, GivenToken, personOf, type TokenSource } from "../client/tokens";
 import type { Change, Draft, Person, PreferencesUpdate, ServerConfig } from "../client/wire";
-import type { CbCompose, Refusal } from "../elements/compose";
+import type { CbCompose } from "../elements/compose";
 import type { CbInbox } from "../elements/inbox";
+import { type Outcome, outcomeOf } from "../elements/outcome";
 import type { CbPreferences } from "../elements/preferences";
+import { reached, type Refusal } from "../elements/refusal";
 import type { ListName } from "../reducers/inbox";
 import { theme } from "../elements/theme";
+import { banners } from "./banners";
 import { consoleStyles } from "./console-styles";
+import { Paced } from "./paced";
 
 /** Kept for this tab only, so that a reload does not ask again. */
 const TOKEN_KEY = "callboard.token";
@@ -33,13 +37,16 @@ export class CbConsole extends LitElement {
   private problem = "";
   private sending = false;
   private refusal: Refusal | null = null;
-  private sent = "";
+  private sent: Outcome | null = null;
   private list: ListName = "current";
   private explanations: ReadonlyMap<string, string> = new Map();
   private choosing = false;
   private saving = false;
   private preferencesRefusal: Refusal | null = null;
   private saved = false;
+  private live = false;
+  /** Many messages may come at once: to show each of them by itself would take longer than they are apart. */
+  private readonly paced = new Paced(() => this.requestUpdate());
   private clock: ReturnType<typeof setInterval> | undefined;
 
   override connectedCallback(): void {
@@ -53,6 +60,7 @@ export class CbConsole extends LitElement {
     super.disconnectedCallback();
     window.removeEventListener("hashchange", this.enter);
     clearInterval(this.clock);
+    this.paced.stop();
     this.leave();
   }
 
@@ -102,10 +110,11 @@ export class CbConsole extends LitElement {
     this.session = null;
     this.self = null;
     this.refusal = null;
-    this.sent = "";
+    this.sent = null;
     this.list = "current";
     this.explanations = new Map();
     this.choosing = false;
+    this.live = false;
   }
 
   private signOut(problem = ""): void {
@@ -121,7 +130,17 @@ export class CbConsole extends LitElement {
       this.signOut(`The server refused this token: ${connection.message ?? "no reason given"}.`);
       return;
     }
-    this.requestUpdate();
+    this.becomeLive(connection?.phase === "live");
+    this.paced.ask();
+  }
+
+  /** What was said while the server was away is not said once it is back. */
+  private becomeLive(live: boolean): void {
+    if (live && !this.live) {
+      this.refusal = reached(this.refusal);
+      this.preferencesRefusal = reached(this.preferencesRefusal);
+    }
+    this.live = live;
   }
 
   protected override updated(): void {
@@ -179,9 +198,9 @@ export class CbConsole extends LitElement {
 
   private inside(session: Session): unknown {
     const admin = this.self?.roles.includes("admin") ?? false;
-    const banner = this.banner(session);
     return html`
-      ${banner} ${this.trouble(session, banner === nothing)}
+      ${banners(session)}
+      ${admin ? html`<button type="button" class="plain skip" @click=${this.toForm}>Skip to sending</button>` : nothing}
       <main class=${admin ? "two" : "one"}>
         <div>${this.choosing ? this.preferences(session) : nothing} ${this.listed(session)}</div>
         ${admin ? this.aside() : nothing}
@@ -207,7 +226,7 @@ export class CbConsole extends LitElement {
         @cb-read-all=${() => session.readAll()}
         @cb-older=${() => session.older(this.list)}
         @cb-list=${this.show}
-        @cb-preferences=${this.choose}
+        @cb-preferences=${this.toggle}
       ></cb-inbox>
     `;
   }
@@ -248,34 +267,6 @@ export class CbConsole extends LitElement {
     `;
   }
 
-  private banner(session: Session): unknown {
-    const { phase, message } = session.connection;
-    if (phase === "reconnecting") {
-      return html`<p class="banner wait" role="status">
-        Reconnecting. What is below may be out of date; it catches up by itself.
-      </p>`;
-    }
-    if (phase === "connecting" && message !== null) {
-      return html`<p class="banner wait" role="status">No live connection yet (${message}). Trying again…</p>`;
-    }
-    if (phase === "refused" || phase === "closed") {
-      const words = phase === "closed" ? "The server ended this connection." : `The server refused: ${message}.`;
-      return html`<p class="banner bad" role="alert">
-        ${words} <button type="button" class="plain" @click=${() => session.start()}>Connect again</button>
-      </p>`;
-    }
-    return nothing;
-  }
-
-  /** What was asked for and not done is told whatever the connection does; why the list is old, unless that says it. */
-  private trouble(session: Session, connected: boolean): unknown {
-    const words = session.failure ?? (connected ? session.problem : null);
-    if (words === null) return nothing;
-    return html`<p class="banner bad" role="alert">
-      ${words} <button type="button" class="plain" @click=${() => session.dismiss()}>Dismiss</button>
-    </p>`;
-  }
-
   private readonly pick = (event: CustomEvent<{ id: string }>): void => {
     location.hash = encodeURIComponent(event.detail.id);
   };
@@ -288,6 +279,11 @@ export class CbConsole extends LitElement {
 
   private readonly toInbox = (): void => {
     this.renderRoot.querySelector<CbInbox>("cb-inbox")?.focus();
+  };
+
+  /** Not by a link: the address's hash says who this window is. */
+  private readonly toForm = (): void => {
+    this.renderRoot.querySelector<CbCompose>("cb-compose")?.focus();
   };
 
   private readonly show = ({ detail }: CustomEvent<{ list: ListName }>): void => {
@@ -304,6 +300,11 @@ export class CbConsole extends LitElement {
     if (session !== this.session) return;
     this.explanations = new Map(this.explanations).set(id, words);
     this.requestUpdate();
+  };
+
+  private readonly toggle = (): void => {
+    if (this.choosing) this.renderRoot.querySelector<CbPreferences>("cb-preferences")?.close();
+    else void this.choose();
   };
 
   /** Opens or closes the preferences; the keyboard focus goes with them. */
@@ -342,11 +343,12 @@ export class CbConsole extends LitElement {
     if (session === null) return;
     this.sending = true;
     this.refusal = null;
-    this.sent = "";
+    this.sent = null;
     this.requestUpdate();
     try {
-      await session.send(event.detail);
-      this.sent = `Sent to ${event.detail.user_ids.map((id) => this.names.get(id) ?? id).join(", ")}.`;
+      const became = await session.send(event.detail);
+      const people = event.detail.user_ids.map((id) => this.names.get(id) ?? id);
+      this.sent = outcomeOf(people, became, Date.now());
       form.clear();
     } catch (error) {
       this.refusal = refusal(error);
@@ -363,6 +365,7 @@ function refusal(error: unknown): Refusal {
   return {
     message: error instanceof Error ? error.message : String(error),
     field: error instanceof RestError ? error.field : null,
+    unreached: error instanceof RestError && error.status === 0,
   };
 }
 

@@ -20,6 +20,7 @@ export class CbBell extends LitElement {
       button {
         position: relative;
         display: grid;
+        place-content: center;
         padding: 0.4375rem;
       }
       button:hover {

@@ -21,6 +21,8 @@ export interface RowActions {
   remove(entry: Entry): void;
   /** Shows why it came, or hides that again. */
   why(entry: Entry): void;
+  /** Shows the whole text, or its beginning again. */
+  fold(entry: Entry): void;
   mute(type: string, muted: boolean): void;
 }
 
@@ -28,7 +30,10 @@ export interface RowState {
   readonly unread: boolean;
   readonly archived: boolean;
   readonly names: ReadonlyMap<string, string>;
-  readonly now: number;
+  /** How long ago it came to its place, in words. */
+  readonly age: string;
+  /** Whether all of the text is shown; null where its beginning is all of it. */
+  readonly whole: boolean | null;
   /** Why it came; empty while that is asked for; null while nobody wants to know. */
   readonly why: string | null;
   readonly muted: boolean;
@@ -42,7 +47,8 @@ export function row(entry: Entry, state: RowState, actions: RowActions): unknown
       <span class="mark">${state.unread ? html`<span class="hidden">Unread</span>` : nothing}</span>
       <div class="text">
         <h3>${headline(notification, state.names)}</h3>
-        ${message ? html`<p class="message">${message}</p>` : nothing}
+        ${message ? html`<p class="message ${state.whole ? "whole" : ""}">${message}</p>` : nothing}
+        ${state.whole === null ? nothing : fold(entry, state.whole, actions)}
         <p class="meta">
           ${meta(notification, state.names)}
           <button
@@ -57,17 +63,32 @@ export function row(entry: Entry, state: RowState, actions: RowActions): unknown
         </p>
         ${state.why === null ? nothing : explanation(notification, state.why, state.muted, actions)}
       </div>
-      <div class="side">${when(notification, state.now)} ${buttons(entry, state, actions)}</div>
+      <div class="side">${when(notification, state.age)} ${buttons(entry, state, actions)}</div>
     </li>
   `;
 }
 
+function fold(entry: Entry, whole: boolean, actions: RowActions): unknown {
+  const words = whole ? "Show less" : "Show more";
+  return html`
+    <button
+      type="button"
+      class="ask fold"
+      aria-label="${words}: ${entry.notification.title}"
+      aria-expanded=${whole}
+      @click=${() => actions.fold(entry)}
+    >
+      ${words}
+    </button>
+  `;
+}
+
 /** When it came to its place; the tooltip says when it was sent, if that was earlier. */
-function when({ created_at: created, arrived_at: arrived, group }: Notification, now: number): unknown {
+function when({ created_at: created, arrived_at: arrived, group }: Notification, age: string): unknown {
   const at = arrived ?? created;
   const sent = (group?.count ?? 1) > 1 ? `First sent ${wholeTime(created)}` : `Sent ${wholeTime(created)}`;
   const words = relativeTime(created, Date.parse(at)) === "now" ? wholeTime(at) : `${wholeTime(at)}. ${sent}`;
-  return html`<time datetime=${at} title=${words}>${relativeTime(at, now)}</time>`;
+  return html`<time datetime=${at} title=${words}>${age}</time>`;
 }
 
 function meta(notification: Notification, names: RowState["names"]): unknown {

@@ -98,6 +98,14 @@ export const inboxStyles = css`
     overflow: hidden;
   }
 
+  .message.whole {
+    display: block;
+  }
+
+  .fold {
+    display: block;
+  }
+
   .meta {
     display: flex;
     flex-wrap: wrap;
@@ -199,6 +207,7 @@ export const inboxStyles = css`
 
   .icon {
     display: grid;
+    place-content: center;
     padding: 0.3125rem;
     color: var(--muted);
   }

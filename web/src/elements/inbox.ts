@@ -8,11 +8,14 @@
  */
 
 import { html, LitElement, nothing, type PropertyValues, svg } from "lit";
+import { guard } from "lit/directives/guard.js";
 import { repeat } from "lit/directives/repeat.js";
 import type { Change } from "../client/wire";
 import { EMPTY_INBOX, type Entry, type Inbox, isUnread, type ListName } from "../reducers/inbox";
+import { CutTexts } from "./cut";
 import { type RowActions, row } from "./inbox-row";
 import { inboxStyles } from "./inbox-styles";
+import { relativeTime } from "./relative-time";
 import { RowsInView } from "./seen";
 import { theme } from "./theme";
 
@@ -61,7 +64,11 @@ export class CbInbox extends LitElement {
   declare now: number;
 
   private readonly explained = new Set<string>();
+  /** Those of which the whole text is shown. */
+  private readonly unfolded = new Set<string>();
+  private readonly cut = new CutTexts(this);
   private asked: Asked | null = null;
+  private askedAll = false;
   private said = "";
 
   constructor() {
@@ -93,8 +100,8 @@ export class CbInbox extends LitElement {
         <button
           type="button"
           class="quiet"
-          ?disabled=${this.inbox.unread === 0}
-          @click=${() => this.fire("cb-read-all")}
+          aria-disabled=${this.inbox.unread === 0}
+          @click=${() => this.askAll()}
         >
           Mark all read
         </button>
@@ -137,38 +144,51 @@ export class CbInbox extends LitElement {
         ${repeat(
           entries,
           (entry) => entry.notification.id,
-          (entry, index) => this.row(entry, index),
+          (entry) => this.row(entry),
         )}
       </ul>
       ${more}
     `;
   }
 
-  private row(entry: Entry, index: number): unknown {
-    const { id, type } = entry.notification;
+  /** Made anew only if it would be another: of a thousand rows a message changes one. */
+  private row(entry: Entry): unknown {
+    const { id, type, arrived_at, created_at } = entry.notification;
     const state = {
       unread: isUnread(this.inbox, entry),
       archived: this.list === "archived",
       names: this.names,
-      now: this.now,
+      age: relativeTime(arrived_at ?? created_at, this.now),
+      whole: this.unfolded.has(id) ? true : this.cut.has(id) ? false : null,
       why: this.explained.has(id) ? (this.explanations.get(id) ?? "") : null,
       muted: this.muted.includes(type),
     };
-    return row(entry, state, this.actions(index));
+    return guard([entry, ...Object.values(state)], () => row(entry, state, this.actions));
   }
 
-  private actions(at: number): RowActions {
-    const ask = ({ notification: { id, title } }: Entry, action: Asked["action"]): void => {
-      this.asked = { at, id, title, action };
-      if (action === "delete") this.fire("cb-delete", { id });
-      else this.fire("cb-change", { id, change: action });
-    };
-    return {
-      change: (change, entry) => ask(entry, change),
-      remove: (entry) => ask(entry, "delete"),
-      why: ({ notification: { id } }) => this.toggle(id),
-      mute: (type, muted) => this.fire("cb-mute", { type, muted }),
-    };
+  private readonly actions: RowActions = {
+    change: (change, entry) => this.ask(entry, change),
+    remove: (entry) => this.ask(entry, "delete"),
+    why: ({ notification: { id } }) => this.toggle(id),
+    fold: ({ notification: { id } }) => this.fold(id),
+    mute: (type, muted) => this.fire("cb-mute", { type, muted }),
+  };
+
+  private ask({ notification: { id, title } }: Entry, action: Asked["action"]): void {
+    const at = this.inbox.lists[this.list].entries.findIndex(({ notification }) => notification.id === id);
+    this.asked = { at, id, title, action };
+    this.askedAll = false;
+    if (action === "delete") this.fire("cb-delete", { id });
+    else this.fire("cb-change", { id, change: action });
+  }
+
+  private askAll(): void {
+    if (this.inbox.unread === 0) return;
+    this.asked = null;
+    this.askedAll = true;
+    this.said = "";
+    this.requestUpdate();
+    this.fire("cb-read-all");
   }
 
   private toggle(id: string): void {
@@ -179,6 +199,11 @@ export class CbInbox extends LitElement {
     this.requestUpdate();
   }
 
+  private fold(id: string): void {
+    if (!this.unfolded.delete(id)) this.unfolded.add(id);
+    this.requestUpdate();
+  }
+
   private seen(ids: Iterable<string>): void {
     const { copies } = this.inbox;
     const fresh = [...ids].filter((id) => copies.get(id)?.notification.seen_at === null);
@@ -186,6 +211,10 @@ export class CbInbox extends LitElement {
   }
 
   protected override willUpdate(): void {
+    if (this.askedAll && this.inbox.unread === 0) {
+      this.askedAll = false;
+      this.said = "All marked read";
+    }
     if (this.asked === null) return;
     const { action, title } = this.asked;
     this.said = this.isDone(this.asked) ? `${DONE[action]}: ${title}` : "";

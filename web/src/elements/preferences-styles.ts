@@ -68,6 +68,7 @@ export const preferencesStyles = css`
 
   li button {
     display: grid;
+    place-content: center;
     padding: 0.3125rem;
     border-radius: 50%;
   }
@@ -171,6 +172,11 @@ export const preferencesStyles = css`
     font-size: 0.875rem;
   }
 
+  .unsaved {
+    color: var(--warn);
+    font-size: 0.875rem;
+  }
+
   .error {
     margin-top: 0.25rem;
     color: var(--bad);
@@ -181,6 +187,13 @@ export const preferencesStyles = css`
     padding: 1.5rem;
     color: var(--muted);
     text-align: center;
+  }
+
+  @media (pointer: coarse) {
+    .check,
+    .days label {
+      min-height: 2.5rem;
+    }
   }
 
   @media (max-width: 32rem) {

@@ -2,14 +2,17 @@
  * `<cb-preferences>`: which notifications a person wants, and when.
  *
  * Owns: the form and what is said about it. Fires `cb-preferences-save` (`detail` is a PreferencesUpdate) and
- * `cb-preferences-close`. Never: the saving, or a rule of the server's repeated here: a refusal is shown in the
- * server's words, beside the field that it names.
+ * `cb-preferences-close`, the latter not before a person knows what is unsaved. Never: the saving, or a rule of the
+ * server's repeated here but for those in `rules.ts`: a refusal is shown in the server's words, beside the field that
+ * it names.
  */
 
 import { html, LitElement, nothing, type PropertyValues } from "lit";
 import type { Day, Preferences, PreferencesUpdate } from "../client/wire";
-import type { Refusal } from "./compose";
+import { isUnsaved, rebased, sameHours } from "./choices";
 import { preferencesStyles } from "./preferences-styles";
+import { concerns, edited, type Refusal, replaced } from "./refusal";
+import { typeFlaw } from "./rules";
 import { theme } from "./theme";
 
 const DAYS: readonly (readonly [Day, string])[] = [
@@ -44,6 +47,10 @@ export class CbPreferences extends LitElement {
 
   private muted: readonly string[] = [];
   private quiet = false;
+  /** The refusal that is said: the page's, or that of a type which was not added. */
+  private told: Refusal | null = null;
+  /** Whether somebody wants to close it and is asked about what is unsaved. */
+  private leaving = false;
 
   constructor() {
     super();
@@ -52,6 +59,18 @@ export class CbPreferences extends LitElement {
     this.busy = false;
     this.refusal = null;
     this.saved = false;
+    this.addEventListener("keydown", this.escape);
+  }
+
+  /** Closes it, unless something is unsaved: then a person decides. */
+  close(): void {
+    if (!this.isUnsaved()) {
+      this.fire("cb-preferences-close");
+      return;
+    }
+    this.leaving = true;
+    this.requestUpdate();
+    this.renderRoot.querySelector<HTMLElement>(".foot button")?.focus();
   }
 
   override focus(): void {
@@ -59,9 +78,15 @@ export class CbPreferences extends LitElement {
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
-    if (!changed.has("preferences") || this.preferences === null) return;
-    this.muted = this.preferences.muted_types;
-    this.quiet = this.preferences.quiet_hours !== null;
+    if (changed.has("refusal")) this.told = replaced(this.told, changed.get("refusal"), this.refusal);
+    if (changed.has("saved") && this.saved) this.leaving = false;
+    if (changed.has("preferences") && this.preferences !== null) this.fill(this.preferences, changed.get("preferences"));
+  }
+
+  /** What was chosen here and not saved stays when others are stored. */
+  private fill(now: Preferences, before: Preferences | null | undefined): void {
+    this.muted = rebased(this.muted, before?.muted_types ?? [], now.muted_types);
+    if (!before || !sameHours(before.quiet_hours, now.quiet_hours)) this.quiet = now.quiet_hours !== null;
   }
 
   protected override updated(changed: PropertyValues<this>): void {
@@ -73,7 +98,7 @@ export class CbPreferences extends LitElement {
     return html`
       <header>
         <h2 id="heading" tabindex="-1">Preferences</h2>
-        <button type="button" class="quiet" @click=${() => this.fire("cb-preferences-close")}>Close</button>
+        <button type="button" class="quiet" @click=${() => this.close()}>Close</button>
       </header>
       ${this.preferences === null
         ? html`<p class="waiting" role="status">Loading preferences…</p>`
@@ -104,7 +129,7 @@ export class CbPreferences extends LitElement {
             aria-describedby="mute-hint muted_types-error"
             @keydown=${this.keys}
           />
-          <button type="button" class="plain" @click=${this.add}>Add</button>
+          <button type="button" class="plain" @click=${() => this.add()}>Add</button>
         </div>
         <datalist id="types">
           ${this.types.filter((type) => !this.muted.includes(type)).map((type) => html`<option value=${type}></option>`)}
@@ -117,7 +142,7 @@ export class CbPreferences extends LitElement {
   private chip(type: string): unknown {
     const remove = (): void => {
       this.muted = this.muted.filter((one) => one !== type);
-      this.requestUpdate();
+      this.changed(["muted_types"]);
       this.input("mute").focus();
     };
     return html`
@@ -192,30 +217,51 @@ export class CbPreferences extends LitElement {
   }
 
   private foot(): unknown {
-    const { refusal } = this;
-    const elsewhere = refusal !== null && !FIELDS.some((field) => names(refusal, field));
+    const { told } = this;
+    const elsewhere = told !== null && !FIELDS.some((field) => concerns(told, field));
     return html`
       <div class="foot">
-        <button class="primary" ?disabled=${this.busy}>${this.busy ? "Saving…" : "Save"}</button>
+        <button class="primary" aria-disabled=${this.busy}>${this.busy ? "Saving…" : "Save"}</button>
+        ${this.leaving ? this.unsaved() : nothing}
         <span class="saved" role="status">${this.saved ? "Saved." : nothing}</span>
-        ${elsewhere ? html`<span class="error" role="alert">${refusal.message}</span>` : nothing}
+        ${elsewhere ? html`<span class="error" role="alert">${told.message}</span>` : nothing}
       </div>
     `;
   }
 
+  private unsaved(): unknown {
+    return html`
+      <button type="button" class="plain" @click=${() => this.fire("cb-preferences-close")}>Discard changes</button>
+      <span class="unsaved" role="alert">Your changes are not saved.</span>
+    `;
+  }
+
   private error(field: string): unknown {
-    return this.refusal !== null && names(this.refusal, field)
-      ? html`<p class="error" id="${field}-error" role="alert">${this.refusal.message}</p>`
+    return concerns(this.told, field)
+      ? html`<p class="error" id="${field}-error" role="alert">${this.told?.message}</p>`
       : nothing;
   }
 
   private isRefused(field: string): "true" | "false" {
-    return this.refusal !== null && names(this.refusal, field) ? "true" : "false";
+    return concerns(this.told, field) ? "true" : "false";
   }
 
-  private readonly edited = (): void => {
-    this.saved = false;
+  private readonly edited = ({ target }: Event): void => {
+    const { id, name } = target as HTMLInputElement;
+    if (id === "mute") this.changed(["muted_types"]);
+    else if (id === "quiet") this.changed(FIELDS.filter((field) => field.startsWith("quiet_hours")));
+    else if (name === "day") this.changed(["quiet_hours.days"]);
+    // Start and end are refused together: that they are the same is said of one of them.
+    else if (id === "timezone") this.changed(["quiet_hours.timezone"]);
+    else this.changed(["quiet_hours.start", "quiet_hours.end"]);
   };
+
+  private changed(fields: readonly string[]): void {
+    this.saved = false;
+    this.leaving = false;
+    this.told = edited(this.told, fields);
+    this.requestUpdate();
+  }
 
   private readonly keys = (event: KeyboardEvent): void => {
     if (event.key !== "Enter" || this.input("mute").value.trim() === "") return;
@@ -223,22 +269,44 @@ export class CbPreferences extends LitElement {
     this.add();
   };
 
-  private readonly add = (): void => {
+  private readonly escape = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape" || event.isComposing) return;
+    event.preventDefault();
+    this.close();
+  };
+
+  private isUnsaved(): boolean {
+    if (this.preferences === null) return false;
+    return this.input("mute").value.trim() !== "" || isUnsaved(this.preferences, this.chosen());
+  }
+
+  private chosen(): Required<Pick<PreferencesUpdate, "muted_types" | "quiet_hours">> {
+    return { muted_types: this.muted, quiet_hours: this.quiet ? this.chosenHours() : null };
+  }
+
+  /** Whether what is typed is now among the muted ones; a type that cannot be is told at once. */
+  private add(): boolean {
     const input = this.input("mute");
     const type = input.value.trim();
-    if (type !== "") this.muted = [...new Set([...this.muted, type])];
-    input.value = "";
+    const flaw = typeFlaw(type);
     input.focus();
-    this.requestUpdate();
-  };
+    if (flaw === null) {
+      this.muted = [...new Set([...this.muted, type])];
+      input.value = "";
+      this.changed(["muted_types"]);
+    } else {
+      this.told = { message: flaw, field: "muted_types" };
+      this.requestUpdate();
+    }
+    return flaw === null;
+  }
 
   private submit(event: Event): void {
     event.preventDefault();
     if (this.busy) return;
-    const typed = this.input("mute").value.trim();
-    if (typed !== "") this.add();
-    const detail: PreferencesUpdate = { muted_types: this.muted, quiet_hours: this.quiet ? this.chosenHours() : null };
-    this.fire("cb-preferences-save", detail);
+    if (this.input("mute").value.trim() !== "" && !this.add()) return;
+    this.told = null;
+    this.fire("cb-preferences-save", this.chosen());
   }
 
   private chosenHours(): NonNullable<Preferences["quiet_hours"]> {
@@ -258,11 +326,6 @@ export class CbPreferences extends LitElement {
   private fire(name: string, detail: object = {}): void {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
-}
-
-/** Whether it is about that field or a part of it: "muted_types[2]" is about "muted_types". */
-function names({ field }: Refusal, path: string): boolean {
-  return field !== null && (field === path || field.startsWith(`${path}[`) || field.startsWith(`${path}.`));
 }
 
 function localZone(): string {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { relativeTime } from "./relative-time";
+import { futureTime, relativeTime } from "./relative-time";
 
 const NOW = Date.parse("2025-06-15T12:00:00.000Z");
 const ago = (milliseconds: number): string => relativeTime(new Date(NOW - milliseconds).toISOString(), NOW);
@@ -19,4 +19,9 @@ it("gives a date after a week, with the year when it is another", () => {
 
 it("says now for a time a little ahead: the server's clock is not this one", () => {
   expect(ago(-5_000)).toBe("now");
+});
+
+it("says when something will be, with the day if that is another", () => {
+  expect(futureTime("2025-06-15T17:05:00.000Z", NOW)).toBe("17:05");
+  expect(futureTime("2025-06-16T00:30:00.000Z", NOW)).toBe("Jun 16, 00:30");
 });

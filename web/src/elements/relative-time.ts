@@ -11,6 +11,7 @@ const DAY = 24 * HOUR;
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
 const SAME_YEAR = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
 const OTHER_YEAR = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric" });
+const CLOCK = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const WHOLE = new Intl.DateTimeFormat("en", { dateStyle: "full", timeStyle: "medium" });
 
 /** "now" within a minute (also for a clock that runs behind the server's), then minutes, hours, days, a date. */
@@ -27,6 +28,13 @@ export function relativeTime(iso: string, now: number): string {
 
 function past(amount: number, unit: "minute" | "hour" | "day"): string {
   return RELATIVE.format(-Math.floor(amount), unit).replace(".", "");
+}
+
+/** When something will be: "07:00", and on another day than today "Jun 16, 07:00". */
+export function futureTime(iso: string, now: number): string {
+  const then = Date.parse(iso);
+  const today = new Date(then).toDateString() === new Date(now).toDateString();
+  return today ? CLOCK.format(then) : `${SAME_YEAR.format(then)}, ${CLOCK.format(then)}`;
 }
 
 /** The whole time, for a tooltip. */

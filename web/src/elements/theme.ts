@@ -91,7 +91,8 @@ export const theme = css`
     cursor: pointer;
   }
 
-  button:disabled {
+  button:disabled,
+  button[aria-disabled="true"] {
     opacity: 0.55;
     cursor: default;
   }
@@ -103,7 +104,7 @@ export const theme = css`
     font-weight: 600;
   }
 
-  button.primary:hover:enabled {
+  button.primary:hover:not([aria-disabled="true"]) {
     background: color-mix(in oklab, var(--accent) 88%, var(--ink));
   }
 
@@ -112,8 +113,8 @@ export const theme = css`
     background: var(--surface);
   }
 
-  button.plain:hover:enabled,
-  button.quiet:hover:enabled {
+  button.plain:hover:not([aria-disabled="true"]),
+  button.quiet:hover:not([aria-disabled="true"]) {
     background: var(--hover);
   }
 
@@ -129,6 +130,19 @@ export const theme = css`
   a {
     color: var(--accent);
     text-underline-offset: 0.15em;
+  }
+
+  /* A finger needs more room than a mouse. */
+  @media (pointer: coarse) {
+    button,
+    select,
+    input:not([type="checkbox"]) {
+      min-height: 2.5rem;
+    }
+
+    button {
+      min-width: 2.5rem;
+    }
   }
 
   .hidden {

@@ -24,6 +24,11 @@ export class CbWho extends LitElement {
         text-overflow: ellipsis;
         cursor: pointer;
       }
+      @media (pointer: coarse) {
+        select {
+          min-height: 2.5rem;
+        }
+      }
     `,
   ];
 
