@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from callboard.errors import CallboardError, Unavailable
@@ -21,39 +22,73 @@ A = TypeVar("A")
 class Batcher(Generic[C, A]):
     """Runs calls together.
 
-    `run` takes 1 to `most` calls and returns their answers in the same order, all in one transaction. At most `lanes`
-    are under way at once; what arrives meanwhile waits for the next, in order of arrival. If `run` refuses a batch,
-    each of its calls is run alone, so that only the one that is wrong fails. The queue is bounded by what waits for
-    answers: each caller waits for one.
+    `run` takes 1 to `most` calls and returns their answers in the same order, all in one transaction. One run is under
+    way, and what arrives meanwhile waits for the next, in order of arrival. Where all that are under way have taken
+    longer than `patience` seconds, perhaps because they wait for somebody's lock, those who wait get another: up to
+    `lanes`. If `run` refuses a batch, each of its calls is run alone, so that only the one that is wrong fails. What
+    waits is bounded by who waits: each caller waits for one answer.
     """
 
-    def __init__(self, run: Callable[[Sequence[C]], Awaitable[Sequence[A]]], *, most: int = 64, lanes: int = 2) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[C]], Awaitable[Sequence[A]]],
+        *,
+        most: int = 64,
+        lanes: int = 4,
+        patience: float = 0.02,
+    ) -> None:
         self._run = run
         self._most = most
-        self._free = lanes
+        self._lanes = lanes
+        self._patience = patience
+        self._working = 0
+        self._late = 0
         self._waiting: deque[tuple[C, asyncio.Future[A]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def call(self, call: C) -> A:
         """The answer to this call. Raises what running it raises."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[A] = loop.create_future()
+        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((call, answer))
-        if self._free:
-            self._free -= 1
-            task = loop.create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._open()
         return await answer
+
+    def _open(self) -> None:
+        """Begin another lane if somebody waits and those under way are late."""
+        if not self._waiting or self._working > self._late or self._working >= self._lanes:
+            return
+        self._working += 1
+        task = asyncio.get_running_loop().create_task(self._work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
         """One lane: batches until nobody waits."""
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-                await self._answer([(call, answer) for call, answer in batch if not answer.done()])
+                async with self._timed():
+                    await self._answer([(call, answer) for call, answer in batch if not answer.done()])
         finally:
-            self._free += 1
+            self._working -= 1
+
+    @asynccontextmanager
+    async def _timed(self) -> AsyncIterator[None]:
+        """Count the lane as late while its batch takes longer than `patience`."""
+        late = False
+
+        def on_late() -> None:
+            nonlocal late
+            late = True
+            self._late += 1
+            self._open()
+
+        timer = asyncio.get_running_loop().call_later(self._patience, on_late)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._late -= late
 
     async def _answer(self, batch: Sequence[tuple[C, asyncio.Future[A]]]) -> None:
         if not batch:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from tests.clock import TurnedClock
+from tests.loop import Timers, settle
 
 from callboard.errors import Invalid, Unavailable
 from callboard.store.batching import Batcher
@@ -46,7 +48,7 @@ async def test_a_call_that_finds_nothing_under_way_runs_at_once() -> None:
 
 async def test_what_waits_shares_the_next_run_in_order_and_gets_its_own_answer() -> None:
     run = Doubling()
-    batcher = Batcher(run, lanes=1)
+    batcher = Batcher(run)
     run.gate.clear()
     first = await until(batcher, [1])
     others = await until(batcher, range(2, 7))
@@ -57,7 +59,7 @@ async def test_what_waits_shares_the_next_run_in_order_and_gets_its_own_answer()
 
 async def test_a_run_holds_no_more_than_the_most() -> None:
     run = Doubling()
-    batcher = Batcher(run, lanes=1, most=2)
+    batcher = Batcher(run, most=2)
     run.gate.clear()
     tasks = await until(batcher, range(6))
     run.gate.set()
@@ -65,20 +67,57 @@ async def test_a_run_holds_no_more_than_the_most() -> None:
     assert max(map(len, run.runs)) == 2
 
 
-async def test_no_more_runs_than_lanes_are_under_way() -> None:
+@pytest.fixture
+async def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
+    timers = Timers(TurnedClock())
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", timers.call_later)
+    return timers
+
+
+async def test_who_waits_for_a_run_that_takes_long_gets_another(timers: Timers) -> None:
     run = Doubling()
-    batcher = Batcher(run, lanes=2, most=1)
+    batcher = Batcher(run, lanes=3, patience=0.02)
     run.gate.clear()
-    tasks = await until(batcher, range(5))
-    assert len(run.runs) == 2
+    tasks = await until(batcher, [1])
+    tasks += await until(batcher, [2, 3])
+    timers.turn(0.019)
+    await settle()
+    assert run.runs == [[1]]
+    timers.turn(0.001)
+    tasks += await until(batcher, [4])
+    assert run.runs == [[1], [2, 3]]
+    timers.turn(0.02)
+    tasks += await until(batcher, [5])
+    timers.turn(0.02)
+    tasks += await until(batcher, [6])
+    assert run.runs == [[1], [2, 3], [4]]  # three lanes, all late
+    run.gate.set()
+    assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10, 12]
+    assert sorted(run.runs[3]) == [5, 6]
+
+
+async def test_who_comes_when_all_runs_are_late_runs_at_once(timers: Timers) -> None:
+    run = Doubling()
+    batcher = Batcher(run, lanes=2, patience=0.02)
+    run.gate.clear()
+    tasks = await until(batcher, [1])
+    timers.turn(0.02)
+    tasks += await until(batcher, [2])
+    assert run.runs == [[1], [2]]
     run.gate.set()
     await asyncio.gather(*tasks)
-    assert len(run.runs) == 5
+    # What was late is over: there is one at a time again.
+    run.gate.clear()
+    tasks = await until(batcher, [3])
+    tasks += await until(batcher, [4])
+    assert run.runs[2:] == [[3]]
+    run.gate.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_only_the_wrong_call_of_a_run_fails() -> None:
     run = Doubling()
-    batcher = Batcher(run, lanes=1)
+    batcher = Batcher(run)
     run.gate.clear()
     tasks = await until(batcher, [1, 2, 13, 4])
     run.gate.set()
@@ -91,7 +130,7 @@ async def test_only_the_wrong_call_of_a_run_fails() -> None:
 async def test_what_passes_by_itself_is_told_to_all_and_not_run_again() -> None:
     run = Doubling()
     run.away = True
-    batcher = Batcher(run, lanes=1)
+    batcher = Batcher(run)
     run.gate.clear()
     tasks = await until(batcher, [1, 2, 3])
     run.gate.set()
@@ -102,7 +141,7 @@ async def test_what_passes_by_itself_is_told_to_all_and_not_run_again() -> None:
 
 async def test_a_call_that_was_given_up_is_not_run() -> None:
     run = Doubling()
-    batcher = Batcher(run, lanes=1)
+    batcher = Batcher(run)
     run.gate.clear()
     (first,) = await until(batcher, [1])
     second, third = await until(batcher, [2, 3])
@@ -117,7 +156,7 @@ async def test_it_goes_on_after_a_defect() -> None:
     async def broken(calls: Sequence[int]) -> list[int]:
         raise RuntimeError("a defect")
 
-    batcher: Batcher[int, int] = Batcher(broken, lanes=1)
+    batcher: Batcher[int, int] = Batcher(broken)
     for _ in range(2):
         with pytest.raises(RuntimeError):
             await batcher.call(1)
