@@ -71,7 +71,15 @@ async def test_what_is_asked_of_a_dead_server_is_told_and_changes_nothing(server
 async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: Server, windows: Windows) -> None:
     await server.notify("u2", title="Before the crash")
     jonas = await live(await windows.open(server, "u2"))
+    # What it asks for at its beginning must have come: it would ask again.
+    async with (
+        jonas.expect_request_finished(lambda request: is_fetch(request) and "limit=" in request.url),
+        jonas.expect_request_finished(lambda request: is_fetch(request) and request.url.endswith("/unread-count")),
+    ):
+        await jonas.reload()
+    await live(jonas)
     await expect(row(jonas, "Before the crash")).to_be_visible()
+    await expect(bell(jonas, 1)).to_be_visible()
     fetched: list[str] = []
     jonas.on("request", lambda request: fetched.append(request.url) if is_fetch(request) else None)
 

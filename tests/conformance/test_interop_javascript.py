@@ -107,6 +107,7 @@ async def test_it_comes_back_after_the_server_was_killed(transport: str) -> None
     assert picked(seen, "message-back") == [["kept by the client"]]
 
 
-async def test_it_stays_connected_on_heartbeats_alone(server: Server) -> None:
-    seen = await run(server, "quiet")
+async def test_it_stays_connected_on_heartbeats_alone(transport: str) -> None:
+    with run_server(transport) as server:
+        seen = await run(server, "quiet")
     assert seen[-1] == {"seen": "quiet", "drops": 0}
