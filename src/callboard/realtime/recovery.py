@@ -1,7 +1,7 @@
 """Connection state recovery: a client that comes back gets what it missed, once and in order, or is told it cannot.
 
-Owns: the recovery id (`pid`), the bounded tail of durable messages in memory, and the plan of a recovery. Never: SQL
-(the log is behind a Protocol), or trust in a pid without the token's user.
+Owns: the bounded tail of durable messages in memory, and the plan of a recovery. Never: SQL (the log is behind a
+Protocol), how a recovery id is made (`recovery_ids.py`), or trust in one without the token's user.
 
 The wire format is Socket.IO's: the server's CONNECT gives a `pid`; a durable message ends with its position; a client
 that reconnects sends `{pid, offset}` beside its `auth`, and takes an unchanged pid for "recovered". It sends no offset
@@ -12,13 +12,8 @@ the later of the two.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import bisect
-import hashlib
-import hmac
 import itertools
-import os
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -27,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from callboard import telemetry
 from callboard.realtime.broker import Envelope
 from callboard.realtime.connection import Connection, Reason
+from callboard.realtime.recovery_ids import Pids, Position, parse_position
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 
@@ -43,21 +39,6 @@ REACH_TIMEOUT = 5.0
 _MESSAGE_COST = 600
 _COPIES = 3
 _ROOM_COST = 220
-_MAC_BYTES = 16
-_PID_BYTES = 8 + 8 + 10 + _MAC_BYTES  # a multiple of three: one text for each pid, which is a key of the database
-_PID_TEXT = _PID_BYTES * 4 // 3
-_URLSAFE = bytes.maketrans(b"+/", b"-_")
-_MAX_SEQ = 2**63 - 1
-
-
-class Position(NamedTuple):
-    """A place in the log: the log's name and the number of the last message before it."""
-
-    epoch: str
-    seq: int
-
-    def __str__(self) -> str:
-        return f"{self.epoch}.{self.seq}"
 
 
 class Log(Protocol):
@@ -96,59 +77,6 @@ class Claim(NamedTuple):
     pid: str
     after: Position
     issued: int
-
-
-class Issue(NamedTuple):
-    """What a pid carries: the position and the time, in seconds since 1970, at which it was given."""
-
-    seq: int
-    at: int
-
-
-def parse_position(text: object) -> Position | None:
-    """A position as clients send it; None if it is none."""
-    if not isinstance(text, str) or len(text) > 100:
-        return None
-    epoch, _, number = text.rpartition(".")
-    if not epoch or not (number.isascii() and number.isdigit()) or int(number) > _MAX_SEQ:
-        return None
-    return Position(epoch, int(number))
-
-
-class Pids:
-    """Makes and checks recovery ids.
-
-    A pid is good for one user, one namespace and one log: all three are under its MAC and none is in it.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._key = hashlib.blake2b(key).digest()
-
-    def make(self, position: Position, namespace: str, user_id: str, *, at: int) -> str:
-        """A new pid for a client whose messages come live from `position` on. `at`: now."""
-        body = position.seq.to_bytes(8, "big") + at.to_bytes(8, "big") + os.urandom(10)
-        pid = body + self._mac(body, position.epoch, namespace, user_id)
-        return binascii.b2a_base64(pid, newline=False).translate(_URLSAFE).decode()
-
-    def check(self, pid: object, epoch: str, namespace: str, user_id: str) -> Issue | None:
-        """What the pid carries, or None if it is not this user's, namespace's and log's."""
-        if not isinstance(pid, str) or len(pid) != _PID_TEXT or not pid.isascii():
-            return None
-        try:
-            raw = base64.b64decode(pid, altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body, epoch, namespace, user_id)):
-            return None
-        return Issue(int.from_bytes(body[:8], "big"), int.from_bytes(body[8:16], "big"))
-
-    def _mac(self, body: bytes, epoch: str, namespace: str, user_id: str) -> bytes:
-        # Lengths keep ("a", "bc") and ("ab", "c") apart.
-        parts = [part.encode() for part in (epoch, namespace, user_id)]
-        message = body + b"".join([len(part).to_bytes(4, "big") + part for part in parts])
-        # BLAKE2 with a key is a MAC, at a quarter of an HMAC's cost; every client that connects is given one.
-        return hashlib.blake2b(message, key=self._key, digest_size=_MAC_BYTES).digest()
 
 
 class _Kept:

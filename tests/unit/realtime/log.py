@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from callboard.realtime.broker import Envelope
-from callboard.realtime.recovery import Position
+from callboard.realtime.recovery_ids import Position
 
 
 async def _at_once() -> None:

@@ -14,7 +14,7 @@ from callboard.brokers.memory import MemoryBroker
 from callboard.realtime.broker import Envelope
 from callboard.realtime.connection import Reason
 from callboard.realtime.namespace import Member
-from callboard.realtime.recovery import Position
+from callboard.realtime.recovery_ids import Position
 from callboard.wire import socketio
 from callboard.wire.engineio import Outgoing
 

@@ -16,7 +16,8 @@ from tests.unit.realtime.stage import Peer, Stage
 from callboard.errors import Unauthenticated, Unavailable
 from callboard.realtime.broker import Envelope
 from callboard.realtime.connection import Reason
-from callboard.realtime.recovery import Position, Recovery
+from callboard.realtime.recovery import Recovery
+from callboard.realtime.recovery_ids import Position
 
 
 class World:

@@ -16,10 +16,10 @@ from callboard.realtime.recovery import (
     MAX_MESSAGES,
     REACH_TIMEOUT,
     Claim,
-    Position,
     Recovery,
     Tail,
 )
+from callboard.realtime.recovery_ids import Position
 from callboard.wire.engineio import Outgoing
 
 KEY = b"key"

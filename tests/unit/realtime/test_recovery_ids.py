@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from callboard.realtime.recovery import Issue, Pids, Position, parse_position
+from callboard.realtime.recovery_ids import Issue, Pids, Position, parse_position
 
 KEY = b"k" * 32
 HERE = Position("epoch", 41)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from callboard.realtime.broker import Envelope
-from callboard.realtime.recovery import Position, Tail
+from callboard.realtime.recovery import Tail
+from callboard.realtime.recovery_ids import Position
 
 EPOCH = "epoch"
 FEED = "/feed"
