@@ -267,7 +267,7 @@ class EmbeddedPostgres:
             return
         log.error("database.embedded_ended", log=str(self._log_file))
         started = self._clock.monotonic()
-        self._forget()
+        self._let_go()
         await self._wait_until_ready()
         log.info("database.embedded_started", pid=self._running(), seconds=round(self._clock.monotonic() - started, 3))
 
@@ -289,10 +289,13 @@ class EmbeddedPostgres:
                 await asyncio.sleep(POLL)
         return False
 
-    def _forget(self) -> None:
+    def _let_go(self) -> None:
         if self._process is not None and self._process.poll() is None:
             _left_running.append(self._process)
         self._process = None
+
+    def _forget(self) -> None:
+        self._let_go()
         if self._link_directory is not None:
             shutil.rmtree(self._link_directory, ignore_errors=True)
             self._link_directory = None

@@ -257,6 +257,21 @@ async def test_server_that_ends_by_itself_is_started_again_once(
     assert not runs(pid)
 
 
+async def test_server_that_is_started_again_answers_where_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory whose name is too long for a socket is reached by another, which users have in their DSN."""
+    monkeypatch.setattr(embedded, "WATCH", 0.05)
+    data_dir = tmp_path / ("x" * 120)
+    server = EmbeddedPostgres(data_dir, settings=FAST)
+    dsn = await server.start()
+    async with kept_running(server):
+        pid = postmaster(data_dir)
+        os.kill(pid, signal.SIGKILL)
+        await until_another_answers(data_dir, dsn, pid)
+    await server.stop()
+
+
 async def test_server_that_cannot_start_again_is_tried_less_and_less_often(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
