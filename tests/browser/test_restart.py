@@ -82,6 +82,7 @@ async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: 
     await expect(bell(jonas, 1)).to_be_visible()
     fetched: list[str] = []
     jonas.on("request", lambda request: fetched.append(request.url) if is_fetch(request) else None)
+    # A count it may ask for: whenever the server's, which follows what is new, is later than a second.
 
     for number in (1, 2):  # the second time after messages that were replayed
         server.kill()
@@ -91,7 +92,7 @@ async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: 
         await expect(row(jonas, f"Meanwhile {number}")).to_be_visible()
         await live(jonas)
         await expect(bell(jonas, number + 1)).to_be_visible()
-    assert fetched == []
+    assert [url for url in fetched if not url.endswith("/unread-count")] == []
     await expect(titles(jonas)).to_have_text(["Meanwhile 2", "Meanwhile 1", "Before the crash"])
 
     await jonas.reload()
