@@ -87,7 +87,10 @@ class Receiver(Protocol):
 
 
 class Connection:
-    """See the module. Everything here is called on the event loop's thread and returns at once."""
+    """See the module. Everything here is called on the event loop's thread and returns at once.
+
+    `send_shared`: the sink's, while it takes everything; None while it is paused and after the end.
+    """
 
     __slots__ = (
         "_engine",
@@ -99,6 +102,7 @@ class Connection:
         "address",
         "paused",
         "receiver",
+        "send_shared",
         "session",
         "sink",
         "slot",
@@ -112,6 +116,7 @@ class Connection:
         self.accepted = False
         self.slot = -1
         self.paused = False
+        self.send_shared = sink.send_shared
         self.receiver: Receiver | None = None
         self._pending: list[Outgoing] = []
         self._queued = False
@@ -183,12 +188,14 @@ class Connection:
 
     def pause(self) -> None:
         """The transport cannot send just now."""
-        self.paused = True
+        self.paused, self.send_shared = True, None
+        self._engine.pauses += 1
+        self._engine.settle()  # while it is paused: a broadcast that may be lost is held
 
     def resume(self) -> None:
         """The transport can send again."""
         self._engine.settle()  # while it is paused: an older one that was held must not come behind a newer one
-        self.paused = False
+        self.paused, self.send_shared = False, self.sink.send_shared
         if self._held:
             held, self._held = self._held, None
             for outgoing in held.values():
@@ -313,7 +320,7 @@ class Connection:
 
     def _end(self, reason: Reason) -> None:
         self._engine.settle()
-        self.paused = True  # so that a broadcast asks whether it is closed
+        self.paused, self.send_shared = True, None
         batch, self._pending = self._pending, []
         if batch and reason not in (Reason.SLOW, Reason.TRANSPORT):
             self.sink.write(batch)

@@ -7,14 +7,14 @@ Socket.IO, HTTP, a task or a timer for one connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from callboard import ids, telemetry
 from callboard.clock import Clock
 from callboard.errors import Unavailable
-from callboard.realtime.connection import Connection, Reason, Receiver, Sink
+from callboard.realtime.connection import Connection, Reason, Receiver, SendShared, Sink
 from callboard.realtime.traffic import Traffic
 from callboard.realtime.wheel import Wheel
 from callboard.wire.engineio import FRAME_ROOM, MAX_PACKETS_PER_PAYLOAD, Handshake, Opening, Outgoing
@@ -61,9 +61,14 @@ class EngineOptions:
 
 
 class _Broadcast(NamedTuple):
-    """One message to several connections."""
+    """One message to several connections. `ways`: the `send_shared` of each.
+
+    They are asked for before the first write: each write costs the processor's caches most of what they hold, and
+    the connections would have to be fetched anew between any two.
+    """
 
     connections: Sequence[Connection]
+    ways: Sequence[SendShared | None]
     outgoing: Outgoing
     key: str | None
     volatile: bool
@@ -80,13 +85,17 @@ class _Broadcast(NamedTuple):
 
 
 class Engine:
-    """See the module. `receive` makes the receiver of each new connection. `by_transport`: how many are on each."""
+    """See the module. `receive` makes the receiver of each new connection.
+
+    `by_transport`: how many connections are on each. `pauses`: how often a transport could not send.
+    """
 
     def __init__(self, options: EngineOptions, clock: Clock, receive: Callable[[Connection], Receiver]) -> None:
         self.options = options
         self.clock = clock
         self.connections: dict[str, Connection] = {}
         self.stopping = False
+        self.pauses = 0
         self.traffic = Traffic()
         self.by_transport = {"polling": 0, "websocket": 0}
         self._receive = receive
@@ -149,7 +158,8 @@ class Engine:
         A broadcast that is all there is to write in a turn, as most are, goes to the transports without passing
         through any connection's queue. Whatever else comes in that turn puts it into the queues first (`settle`).
         """
-        lone = _Broadcast(connections, outgoing, key, volatile)
+        ways = [connection.send_shared for connection in connections]
+        lone = _Broadcast(connections, ways, outgoing, key, volatile)
         if self._lone is None and not self._dirty:
             self._lone = lone
             self._schedule()
@@ -213,22 +223,28 @@ class Engine:
                 self._fail(connection, error)
 
     def _write(self, lone: _Broadcast) -> None:
-        outgoing, shared = lone.outgoing, 0
+        # Whoever's way has changed since it was asked for has settled this broadcast: all are as they were.
+        outgoing, shared, pauses = lone.outgoing, 0, self.pauses
         buffer = outgoing.make_room()
-        for connection in lone.connections:
+        for number, send in enumerate(lone.ways):
             try:
-                if connection.paused:
-                    lone.queue_to(connection)
-                elif buffer is not None and (send := connection.sink.send_shared) is not None:
+                if send is not None and buffer is not None:
                     send(_TEXT, buffer, FRAME_ROOM)
                     shared += 1
+                elif (connection := lone.connections[number]).paused:
+                    lone.queue_to(connection)
                 else:
                     connection.sink.write([outgoing])
-                if connection.paused:
-                    connection.bound()
             except Exception as error:  # as in _flush
-                self._fail(connection, error)
+                self._fail(lone.connections[number], error)
         self.traffic.bytes_out += shared * outgoing.frame_size
+        if self.pauses > pauses:
+            self._bound(lone.connections)
+
+    def _bound(self, connections: Iterable[Connection]) -> None:
+        for connection in connections:
+            if connection.paused:
+                connection.bound()
 
     def _fail(self, connection: Connection, error: Exception) -> None:
         telemetry.log.exception("task.failed", task="flush", reason=repr(error))

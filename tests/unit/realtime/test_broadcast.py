@@ -87,6 +87,34 @@ async def test_who_does_not_take_it_now_gets_it_by_the_queues_rules(rig: Rig, pa
     assert first.texts == ["4durable", "4x2"]
 
 
+async def test_who_cannot_take_it_any_more_when_it_is_written_gets_it_by_the_queues_rules(
+    rig: Rig, pair: tuple[Opened, Opened]
+) -> None:
+    (one, first), (two, second) = pair
+    broadcast(rig, "x1", one, two, key="x", volatile=True)
+    one.pause()
+    await turn()
+    assert (first.texts, second.texts) == ([], ["4x1"])
+    one.resume()
+    broadcast(rig, "x2", one, two, key="x", volatile=True)
+    await turn()
+    assert first.texts == second.texts == ["4x1", "4x2"]
+
+
+async def test_the_short_way_is_the_transports_while_it_takes_everything(rig: Rig) -> None:
+    connection, _, _ = await rig.open("polling")
+    websocket = FakeSink()
+    websocket.send_shared = send = lambda opcode, buffer, room: None
+    ways = [connection.send_shared]
+    connection.probe(websocket, "2probe")
+    connection.probe(websocket, "5")
+    ways.append(connection.send_shared)
+    for change in (connection.pause, connection.resume, lambda: connection.close(Reason.ADMIN)):
+        change()
+        ways.append(connection.send_shared)
+    assert ways == [None, send, None, send, None]
+
+
 async def test_a_write_that_leaves_too_much_unsent_ends_the_connection(rig: Rig, pair: tuple[Opened, Opened]) -> None:
     (one, first), (two, second) = pair
 
@@ -95,7 +123,7 @@ async def test_a_write_that_leaves_too_much_unsent_ends_the_connection(rig: Rig,
         first.waiting = OPTIONS.max_unsent + 1
         one.pause()
 
-    first.send_shared = fill
+    one.send_shared = fill
     broadcast(rig, "a", one, two)
     await turn()
     assert one.closed
@@ -147,13 +175,13 @@ async def test_a_failing_transport_costs_the_others_nothing(rig: Rig, pair: tupl
 
 
 async def test_what_is_sent_while_it_is_written_comes_behind_it(rig: Rig, pair: tuple[Opened, Opened]) -> None:
-    (one, first), (two, second) = pair
+    (one, _), (two, second) = pair
 
     def answer(opcode: int, buffer: bytearray, room: int) -> None:
         two.send(message("late"))
         broadcast(rig, "later", two)
 
-    first.send_shared = answer
+    one.send_shared = answer
     broadcast(rig, "a", one, two)
     await turn()
     await turn()
