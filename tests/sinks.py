@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from callboard.realtime.connection import Connection, Reason, SendShared
-from callboard.wire.engineio import Outgoing
+from callboard.wire.engineio import Frames, Outgoing
+from callboard.wire.frames import Opcode
 
 
 class FakeSink:
     """Takes everything at once. `waiting`: what it says the peer has not read.
 
-    `full`: it pauses its connection, if it has been told which, with each write.
+    `full`: it pauses its connection, if it has been told which, with each write. `sharing`: it has the short way.
     """
 
-    def __init__(self, name: str = "websocket") -> None:
+    def __init__(self, name: str = "websocket", *, sharing: bool = False) -> None:
         self.name = name
         self.batches: list[list[Outgoing]] = []
         self.reasons: list[Reason] = []
@@ -23,12 +24,12 @@ class FakeSink:
         self.failing = False
         self.full = False
         self.connection: Connection | None = None
-        self.send_shared: SendShared | None = None
+        self.send_shared: SendShared | None = self._share if sharing else None
 
     @property
     def writes(self) -> list[list[str]]:
         """Each write, as the texts of its messages."""
-        return [[outgoing.text.decode() for outgoing in batch] for batch in self.batches]
+        return [[text.decode() for outgoing in batch for text in _texts(outgoing)] for batch in self.batches]
 
     @property
     def texts(self) -> list[str]:
@@ -42,6 +43,10 @@ class FakeSink:
         if self.full and self.connection is not None:
             self.connection.pause()
 
+    def _share(self, opcode: int, buffer: bytearray, room: int) -> None:
+        assert opcode == Opcode.TEXT
+        self.write([Outgoing(bytes(buffer[room:]))])
+
     def unsent(self) -> int:
         return self.waiting
 
@@ -51,6 +56,17 @@ class FakeSink:
 
     def close(self, reason: Reason) -> None:
         self.reasons.append(reason)
+
+
+def _texts(outgoing: Outgoing) -> list[bytes]:
+    if not isinstance(outgoing, Frames):
+        return [outgoing.text]
+    texts, rest = [], outgoing.frame
+    while rest:
+        assert (rest[0], rest[1] < 126) == (0x81, True), "only short text frames are read here"
+        texts.append(rest[2 : 2 + rest[1]])
+        rest = rest[2 + rest[1] :]
+    return texts
 
 
 class FakeReceiver:

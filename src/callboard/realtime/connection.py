@@ -148,7 +148,7 @@ class Connection:
         """Queue a message. All that is queued in one turn of the event loop leaves in one write."""
         if not self._queued:
             self._queued = True
-            self._engine.queue(self)
+            self._engine.turn.queue(self)
         self._pending.append(outgoing)
 
     def send_volatile(self, outgoing: Outgoing, key: str | None) -> None:
@@ -172,7 +172,7 @@ class Connection:
             self.traffic.dropped += 1
 
     def flush(self) -> None:
-        """Write what is queued. Called by the engine once a turn."""
+        """Write what is queued. Called once a turn."""
         self._queued = False
         batch, self._pending = self._pending, []
         if not batch or self.closed:
@@ -189,12 +189,12 @@ class Connection:
     def pause(self) -> None:
         """The transport cannot send just now."""
         self.paused, self.send_shared = True, None
-        self._engine.pauses += 1
-        self._engine.settle()  # while it is paused: a broadcast that may be lost is held
+        self._engine.turn.pauses += 1
+        self._engine.turn.settle()  # while it is paused: a broadcast that may be lost is held
 
     def resume(self) -> None:
         """The transport can send again."""
-        self._engine.settle()  # while it is paused: an older one that was held must not come behind a newer one
+        self._engine.turn.settle()  # while it is paused: an older one that was held must not come behind a newer one
         self.paused, self.send_shared = False, self.sink.send_shared
         if self._held:
             held, self._held = self._held, None
@@ -271,7 +271,7 @@ class Connection:
 
     def _move_to(self, sink: Sink) -> None:
         """The session is on `sink` from here; nothing is lost or reordered."""
-        self._engine.settle()
+        self._engine.turn.settle()
         previous, self.sink, self._standing_by = self.sink, sink, None
         batch = previous.drain() + self._pending
         self._pending = []
@@ -319,7 +319,7 @@ class Connection:
             self._end(reason)
 
     def _end(self, reason: Reason) -> None:
-        self._engine.settle()
+        self._engine.turn.settle()
         self.paused, self.send_shared = True, None
         batch, self._pending = self._pending, []
         if batch and reason not in (Reason.SLOW, Reason.TRANSPORT):

@@ -1,27 +1,24 @@
-"""The Engine.IO server of one path: sessions by id, their heartbeats, and one flush a turn.
+"""The Engine.IO server of one path: sessions by id, and their heartbeats.
 
-Owns: which sessions exist, admission by number, and the writing turn with a broadcast's shortcut through it. Never:
-Socket.IO, HTTP, a task or a timer for one connection.
+Owns: which sessions exist, and admission by number. Never: Socket.IO, HTTP, a task or a timer for one connection.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from callboard import ids, telemetry
 from callboard.clock import Clock
 from callboard.errors import Unavailable
-from callboard.realtime.connection import Connection, Reason, Receiver, SendShared, Sink
+from callboard.realtime.connection import Connection, Reason, Receiver, Sink
 from callboard.realtime.traffic import Traffic
+from callboard.realtime.turn import Turn
 from callboard.realtime.wheel import Wheel
-from callboard.wire.engineio import FRAME_ROOM, MAX_PACKETS_PER_PAYLOAD, Handshake, Opening, Outgoing
-from callboard.wire.frames import MAX_FRAGMENTS, Opcode
+from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Opening
+from callboard.wire.frames import MAX_FRAGMENTS
 from callboard.wire.session import Session, State
 
-_TEXT = int(Opcode.TEXT)
 # The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
 _LOGGED = frozenset(
     {
@@ -60,49 +57,19 @@ class EngineOptions:
     upgrade_timeout: float = 10.0
 
 
-class _Broadcast(NamedTuple):
-    """One message to several connections. `ways`: the `send_shared` of each.
-
-    They are asked for before the first write: each write costs the processor's caches most of what they hold, and
-    the connections would have to be fetched anew between any two.
-    """
-
-    connections: Sequence[Connection]
-    ways: Sequence[SendShared | None]
-    outgoing: Outgoing
-    key: str | None
-    volatile: bool
-
-    def queue(self) -> None:
-        for connection in self.connections:
-            self.queue_to(connection)
-
-    def queue_to(self, connection: Connection) -> None:
-        if self.volatile:
-            connection.send_volatile(self.outgoing, self.key)
-        else:
-            connection.send(self.outgoing)
-
-
 class Engine:
-    """See the module. `receive` makes the receiver of each new connection.
-
-    `by_transport`: how many connections are on each. `pauses`: how often a transport could not send.
-    """
+    """See the module. `receive` makes the receiver of each new connection. `by_transport`: how many are on each."""
 
     def __init__(self, options: EngineOptions, clock: Clock, receive: Callable[[Connection], Receiver]) -> None:
         self.options = options
         self.clock = clock
         self.connections: dict[str, Connection] = {}
         self.stopping = False
-        self.pauses = 0
         self.traffic = Traffic()
+        self.turn = Turn(self.traffic)
         self.by_transport = {"polling": 0, "websocket": 0}
         self._receive = receive
         self._wheel = Wheel(clock, min(1.0, options.ping_timeout / 10))
-        self._dirty: list[Connection] = []
-        self._lone: _Broadcast | None = None
-        self._flushing = False
         self._unaccepted: dict[str, int] = {}
         self._openings: dict[tuple[str, ...], Opening] = {}
 
@@ -146,33 +113,6 @@ class Engine:
         else:
             del self._unaccepted[connection.address]
 
-    def queue(self, connection: Connection) -> None:
-        """Have `connection.flush` called once, at the end of this turn of the event loop. Call it before queueing."""
-        self.settle()
-        self._dirty.append(connection)
-        self._schedule()
-
-    def broadcast(self, connections: Sequence[Connection], outgoing: Outgoing, key: str | None, volatile: bool) -> None:
-        """Send a message to connections, each given once, as `send` or, if `volatile`, `send_volatile` of each would.
-
-        A broadcast that is all there is to write in a turn, as most are, goes to the transports without passing
-        through any connection's queue. Whatever else comes in that turn puts it into the queues first (`settle`).
-        """
-        ways = [connection.send_shared for connection in connections]
-        lone = _Broadcast(connections, ways, outgoing, key, volatile)
-        if self._lone is None and not self._dirty:
-            self._lone = lone
-            self._schedule()
-        else:
-            self.settle()
-            lone.queue()
-
-    def settle(self) -> None:
-        """Put this turn's broadcast, if it has not been written yet, into the queues of its receivers."""
-        if self._lone is not None:
-            lone, self._lone = self._lone, None
-            lone.queue()
-
     def hasten(self, connection: Connection, at: float) -> None:
         """A deadline of the connection's, which may be earlier than those that the wheel knows."""
         self._wheel.hasten(connection, at)
@@ -204,51 +144,6 @@ class Engine:
         self.stopping = True
         for connection in list(self.connections.values()):
             connection.close(reason)
-
-    def _schedule(self) -> None:
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        if self._lone is not None:
-            lone, self._lone = self._lone, None
-            self._write(lone)
-        dirty, self._dirty = self._dirty, []
-        for connection in dirty:
-            try:
-                connection.flush()
-            except Exception as error:  # a defect in one transport must not keep the others from writing
-                self._fail(connection, error)
-
-    def _write(self, lone: _Broadcast) -> None:
-        # Whoever's way has changed since it was asked for has settled this broadcast: all are as they were.
-        outgoing, shared, pauses = lone.outgoing, 0, self.pauses
-        buffer = outgoing.make_room()
-        for number, send in enumerate(lone.ways):
-            try:
-                if send is not None and buffer is not None:
-                    send(_TEXT, buffer, FRAME_ROOM)
-                    shared += 1
-                elif (connection := lone.connections[number]).paused:
-                    lone.queue_to(connection)
-                else:
-                    connection.sink.write([outgoing])
-            except Exception as error:  # as in _flush
-                self._fail(lone.connections[number], error)
-        self.traffic.bytes_out += shared * outgoing.frame_size
-        if self.pauses > pauses:
-            self._bound(lone.connections)
-
-    def _bound(self, connections: Iterable[Connection]) -> None:
-        for connection in connections:
-            if connection.paused:
-                connection.bound()
-
-    def _fail(self, connection: Connection, error: Exception) -> None:
-        telemetry.log.exception("task.failed", task="flush", reason=repr(error))
-        connection.close(Reason.FAILED)
 
     def _opening(self, upgrades: tuple[str, ...]) -> Opening:
         opening = self._openings.get(upgrades)

@@ -143,7 +143,7 @@ class Node:
         connections = [member.connection for member in members if member.outlet is member.connection]
         if len(connections) < len(members):
             self._hold(members, outgoing, envelope.key, durable)
-        self.engine.broadcast(connections, outgoing, envelope.key, volatile=not durable)
+        self.engine.turn.broadcast(connections, outgoing, envelope.key, volatile=not durable)
         if durable and self.recovery is not None:
             self.recovery.delivered(envelope, outgoing)
         self.engine.traffic.messages_out += len(members)

@@ -122,6 +122,19 @@ class BinaryMessage(Outgoing):
         return b"b" + base64.b64encode(self.attachments[0])
 
 
+class Frames(Outgoing):
+    """Several messages in one, for many WebSockets that take frames. It has no `text` of its own."""
+
+    __slots__ = ()
+
+    def __init__(self, several: Iterable[Outgoing]) -> None:
+        super().__init__(b"")
+        self._frame = b"".join([outgoing.frame for outgoing in several])
+
+    def make_room(self) -> None:
+        """None: it is more than one frame."""
+
+
 PING = Outgoing(b"2")
 PROBE_ANSWER = Outgoing(b"3probe")
 CLOSE = Outgoing(b"1")

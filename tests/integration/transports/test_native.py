@@ -221,7 +221,7 @@ async def test_a_broadcast_of_any_size_goes_to_each_socket(server: Server, size:
         written = server.engine.traffic.bytes_out
         texts = [b"x" * size, b"y" * size]
         for text in texts:
-            server.engine.broadcast(connections, Outgoing(text), None, volatile=False)
+            server.engine.turn.broadcast(connections, Outgoing(text), None, volatile=False)
             await asyncio.sleep(0)
         heard = [await client.hear() for client in (one, two, one, two)]
         assert heard == [(TEXT, texts[0])] * 2 + [(TEXT, texts[1])] * 2
@@ -232,7 +232,7 @@ async def test_a_broadcast_of_any_size_goes_to_each_socket(server: Server, size:
 async def test_a_broadcast_with_attachments_stays_together(server: Server) -> None:
     async with server.client() as client:
         connection, _ = await server.open(client)
-        server.engine.broadcast([connection], Outgoing(b"451-[0]", (b"\x01", b"\x02")), None, volatile=False)
+        server.engine.turn.broadcast([connection], Outgoing(b"451-[0]", (b"\x01", b"\x02")), None, volatile=False)
         assert [await client.hear() for _ in range(3)] == [(TEXT, b"451-[0]"), (BINARY, b"\x01"), (BINARY, b"\x02")]
 
 
@@ -242,7 +242,7 @@ async def test_broadcasts_to_a_peer_that_does_not_read_keep_their_order(server: 
         assert connection.sink.unsent() == 0
         count = 0
         while not connection.paused:
-            server.engine.broadcast([connection], Outgoing(b"%7d" % count + b"x" * 5_000), None, volatile=False)
+            server.engine.turn.broadcast([connection], Outgoing(b"%7d" % count + b"x" * 5_000), None, volatile=False)
             await asyncio.sleep(0)
             connection.send(Outgoing(b"%7d" % (count + 1)))
             await asyncio.sleep(0)

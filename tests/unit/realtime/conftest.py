@@ -40,9 +40,11 @@ class Rig:
         self.receivers.append(FakeReceiver())
         return self.receivers[-1]
 
-    async def open(self, transport: str = "websocket") -> tuple[Connection, FakeSink, FakeReceiver]:
+    async def open(
+        self, transport: str = "websocket", *, sharing: bool = False
+    ) -> tuple[Connection, FakeSink, FakeReceiver]:
         """A connection whose OPEN packet has been written."""
-        sink = FakeSink(transport)
+        sink = FakeSink(transport, sharing=sharing)
         connection = self.engine.open(sink, "192.0.2.1")
         await asyncio.sleep(0)
         return connection, sink, self.receivers[-1]

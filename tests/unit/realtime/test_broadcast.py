@@ -23,27 +23,39 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-@pytest.fixture
-async def pair(rig: Rig) -> tuple[Opened, Opened]:
-    one, two = [(await rig.open())[:2] for _ in range(2)]
+@pytest.fixture(params=[True, False], ids=["sharing", "queues"])
+async def pair(rig: Rig, request: pytest.FixtureRequest) -> tuple[Opened, Opened]:
+    """Two connections on transports that have the short way, or not."""
+    one, two = [(await rig.open(sharing=request.param))[:2] for _ in range(2)]
     return one, two
 
 
 def broadcast(rig: Rig, text: str, *connections: Connection, key: str | None = None, volatile: bool = False) -> None:
-    rig.engine.broadcast(connections, message(text), key, volatile)
+    rig.engine.turn.broadcast(connections, message(text), key, volatile)
 
 
-async def test_alone_in_its_turn_it_passes_no_queue(
-    rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (one, first), (two, second) = pair
+async def test_alone_in_its_turn_it_passes_no_queue(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one, first, _), (two, second, _) = [await rig.open(sharing=True) for _ in range(2)]
     monkeypatch.setattr(Connection, "send", None)
     broadcast(rig, "a", one, two)
     assert first.texts == []
     await turn()
     broadcast(rig, "b", one, two, volatile=True)
+    broadcast(rig, "c", one, two)
     await turn()
-    assert first.writes[1:] == second.writes[1:] == [["4a"], ["4b"]]
+    assert first.writes[1:] == second.writes[1:] == [["4a"], ["4b", "4c"]]
+
+
+async def test_some_have_the_short_way_and_some_have_not(rig: Rig) -> None:
+    opened = [await rig.open(sharing=sharing) for sharing in (True, False, True)]
+    audience = [connection for connection, _, _ in opened]
+    broadcast(rig, "a", *audience)
+    await turn()
+    broadcast(rig, "b", *audience)
+    broadcast(rig, "c", *audience)
+    await turn()
+    for _, sink, _ in opened:
+        assert sink.writes[1:] == [["4a"], ["4b", "4c"]]
 
 
 async def test_several_in_a_turn_leave_in_one_write(rig: Rig, pair: tuple[Opened, Opened]) -> None:
@@ -103,8 +115,8 @@ async def test_who_cannot_take_it_any_more_when_it_is_written_gets_it_by_the_que
 
 async def test_the_short_way_is_the_transports_while_it_takes_everything(rig: Rig) -> None:
     connection, _, _ = await rig.open("polling")
-    websocket = FakeSink()
-    websocket.send_shared = send = lambda opcode, buffer, room: None
+    websocket = FakeSink(sharing=True)
+    send = websocket.send_shared
     ways = [connection.send_shared]
     connection.probe(websocket, "2probe")
     connection.probe(websocket, "5")
@@ -128,7 +140,7 @@ async def test_a_write_that_leaves_too_much_unsent_ends_the_connection(rig: Rig,
     await turn()
     assert one.closed
     assert first.reasons == [Reason.SLOW]
-    assert rig.engine.traffic.bytes_out == 4
+    assert rig.engine.traffic.bytes_out == (4 if second.send_shared is None else 8)
     assert second.texts == ["4a"]
 
 

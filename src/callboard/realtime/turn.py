@@ -1,0 +1,137 @@
+"""What is written in one turn of the event loop.
+
+Owns: which connections have something queued, a broadcast's way past their queues, and the end of the turn, when each
+transport is written to once. Never: which connections there are, what waits for one of them (see `connection.py`).
+
+Most turns hold one broadcast and nothing else, or several to the same connections. These go to the transports without
+passing through any connection's queue. Whatever else comes in that turn puts them into the queues first (`settle`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from callboard import telemetry
+from callboard.realtime.connection import Connection, Reason, SendShared
+from callboard.realtime.traffic import Traffic
+from callboard.wire.engineio import FRAME_ROOM, Frames, Outgoing
+from callboard.wire.frames import Opcode
+
+_TEXT = int(Opcode.TEXT)
+
+
+class _Broadcast(NamedTuple):
+    outgoing: Outgoing
+    key: str | None
+    volatile: bool
+
+    def queue_to(self, connection: Connection) -> None:
+        if self.volatile:
+            connection.send_volatile(self.outgoing, self.key)
+        else:
+            connection.send(self.outgoing)
+
+
+class Turn:
+    """See the module. `pauses`: how often a transport could not send."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.pauses = 0
+        self._traffic = traffic
+        self._dirty: list[Connection] = []
+        self._broadcasts: list[_Broadcast] = []
+        # To whom these go, and the `send_shared` of each. It is asked for before the first write: a write costs the
+        # processor's caches most of what they hold, and every connection would have to be fetched anew behind it.
+        self._audience: Sequence[Connection] = ()
+        self._ways: Sequence[SendShared | None] = ()
+        self._ending = False
+
+    def queue(self, connection: Connection) -> None:
+        """Have `connection.flush` called once, at the end of this turn of the event loop. Call it before queueing."""
+        self.settle()
+        self._dirty.append(connection)
+        self._schedule()
+
+    def broadcast(self, audience: Sequence[Connection], outgoing: Outgoing, key: str | None, volatile: bool) -> None:
+        """Send a message to connections, each given once, as `send` or, if `volatile`, `send_volatile` of each would.
+
+        `audience` is the turn's now.
+        """
+        broadcast = _Broadcast(outgoing, key, volatile)
+        if self._broadcasts and audience == self._audience:
+            self._broadcasts.append(broadcast)
+        elif self._broadcasts or self._dirty:
+            self.settle()
+            _queue([broadcast], audience)
+        else:
+            self._broadcasts = [broadcast]
+            self._audience, self._ways = audience, [connection.send_shared for connection in audience]
+            self._schedule()
+
+    def settle(self) -> None:
+        """Put this turn's broadcasts that have not been written yet into the queues of their receivers.
+
+        Call it before a connection's way to its transport changes, unless what is queued then is to wait for it.
+        """
+        if self._broadcasts:
+            broadcasts, self._broadcasts = self._broadcasts, []
+            _queue(broadcasts, self._audience)
+
+    def _schedule(self) -> None:
+        if not self._ending:
+            self._ending = True
+            asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        self._ending = False
+        if self._broadcasts:
+            self._write()
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            try:
+                connection.flush()
+            except Exception as error:  # a defect in one transport must not keep the others from writing
+                _fail(connection, error)
+
+    def _write(self) -> None:
+        # Nobody's way has changed since it was asked for: that would have settled the broadcasts.
+        audience, ways, broadcasts, self._broadcasts = self._audience, self._ways, self._broadcasts, []
+        if None in ways:
+            # Now, before a defect in a transport can have anybody send something else.
+            _queue(broadcasts, [connection for connection, send in zip(audience, ways, strict=True) if send is None])
+        pauses, shared = self.pauses, 0
+        outgoing = broadcasts[0].outgoing if len(broadcasts) == 1 else Frames(each.outgoing for each in broadcasts)
+        buffer = outgoing.make_room()
+        for number, send in enumerate(ways):
+            if send is None:
+                continue
+            try:
+                if buffer is not None:
+                    send(_TEXT, buffer, FRAME_ROOM)
+                    shared += 1
+                else:
+                    audience[number].sink.write([outgoing])
+            except Exception as error:  # as in _end
+                _fail(audience[number], error)
+        self._traffic.bytes_out += shared * outgoing.frame_size
+        if self.pauses > pauses:
+            _bound(audience)
+
+
+def _queue(broadcasts: Sequence[_Broadcast], connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        for broadcast in broadcasts:
+            broadcast.queue_to(connection)
+
+
+def _bound(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        if connection.paused:
+            connection.bound()
+
+
+def _fail(connection: Connection, error: Exception) -> None:
+    telemetry.log.exception("task.failed", task="flush", reason=repr(error))
+    connection.close(Reason.FAILED)
