@@ -9,6 +9,7 @@ from tests.clock import TurnedClock
 from tests.loop import Timers
 from tests.sinks import FakeReceiver, FakeSink
 from tests.unit.realtime.stage import Stage
+from tests.unit.realtime.subscribed import World
 
 from callboard.realtime.connection import Connection
 from callboard.realtime.engine import Engine, EngineOptions
@@ -58,3 +59,8 @@ async def rig(timers: Timers) -> Rig:
 @pytest.fixture
 async def stage(clock: TurnedClock) -> Stage:
     return Stage(clock)
+
+
+@pytest.fixture
+async def world(clock: TurnedClock) -> World:
+    return World(clock)

@@ -1,109 +1,18 @@
-"""Rooms that clients ask for: who may, how many, and what is remembered for their return."""
+"""Rooms that clients ask for: who may, and how many."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 from tests.clock import TurnedClock
-from tests.loop import Pauses, settle
-from tests.unit.realtime.log import FakeHead, FakeLog
-from tests.unit.realtime.sessions import FakeSessions
-from tests.unit.realtime.stage import JONAS, Peer, Stage
+from tests.loop import settle
+from tests.unit.realtime.stage import JONAS, Stage
+from tests.unit.realtime.subscribed import E1, E2, R1, R2, Rules, World
 
-from callboard.auth.access import DefaultAccess, Verb
-from callboard.auth.principal import Principal
-from callboard.errors import CallboardError, StoreError, Unavailable
-from callboard.realtime.connection import Reason
-from callboard.realtime.namespace import Member
-from callboard.realtime.recovery import Recovery
-from callboard.realtime.subscriptions import REFRESH, RETRY, SubscribeAcknowledgement, Subscriptions
-
-E1, E2 = {"type": "episode", "id": "e1"}, {"type": "episode", "id": "e2"}
-R1, R2 = "resource:episode:e1", "resource:episode:e2"
-
-
-class Rules(DefaultAccess):
-    """Lets users read all but what is `secret`. `asked` are the questions."""
-
-    def __init__(self) -> None:
-        self.secret: set[str] = set()
-        self.asked: list[tuple[str, str, str, str]] = []
-
-    def may(self, principal: Principal, verb: Verb, resource_type: str, resource_id: str, /) -> bool:
-        self.asked.append((principal.id, verb, resource_type, resource_id))
-        return super().may(principal, verb, resource_type, resource_id) and resource_id not in self.secret
-
-
-class World:
-    """A node whose `/feed` takes subscriptions, its log, and its sessions. `restart`: another process, same log."""
-
-    def __init__(self, clock: TurnedClock) -> None:
-        self.clock = clock
-        self.log = FakeLog()
-        self.sessions = FakeSessions()
-        self.rules = Rules()
-        self.pauses = Pauses(clock)
-        self.restart()
-
-    def restart(self) -> None:
-        self.stage = Stage(self.clock)
-        self.head = FakeHead(self.log.head)
-        self.stage.node.recovery = Recovery(b"key", self.log, self.head)
-        self.subscriptions = Subscriptions(self.rules, self.sessions, self.head, pause=self.pauses)
-        self.stage.node.subscriptions = self.subscriptions
-        self.subscriptions.serve(self.stage.feed)
-
-    def deliver(self, *rooms: str) -> None:
-        message = self.log.append(*rooms)
-        self.head.set(self.log.head)
-        self.stage.node.deliver(message)
-
-    async def connect(self, token: str = "jonas", **auth: object) -> Tab:
-        peer = self.stage.peer()
-        texts = await peer.say(f"0/feed,{json.dumps({'token': token, **auth})}")
-        return Tab(peer, texts, self.stage.joined[-1] if self.stage.joined else None)
-
-
-class Tab:
-    """A client that is in /feed. `numbers`: of the messages behind its CONNECT."""
-
-    def __init__(self, peer: Peer, texts: list[str], member: Member | None) -> None:
-        self.peer = peer
-        self.texts = texts
-        self.member = member
-        self.pid: str = json.loads(texts[0].partition(",")[2])["pid"] if texts else ""
-        self.numbers = [json.loads(text.partition(",")[2])[1]["n"] for text in texts[1:]]
-
-    async def ask(self, name: str, data: object) -> dict[str, Any]:
-        """A message's acknowledgement."""
-        [text] = [text for text in await self.peer.say(f"2/feed,1{json.dumps([name, data])}") if text[0] == "3"]
-        answer: dict[str, Any] = json.loads(text.removeprefix("3/feed,1"))[0]
-        return answer
-
-    async def subscribe(self, *resources: object) -> dict[str, Any]:
-        return await self.ask("subscribe", {"resources": list(resources)})
-
-    async def unsubscribe(self, *resources: object) -> dict[str, Any]:
-        return await self.ask("unsubscribe", {"resources": list(resources)})
-
-    async def heard(self) -> int:
-        """How many messages `n` came live."""
-        await settle()
-        return sum('"n"' in text for text in self.peer.sink.texts)
-
-    def leave(self) -> None:
-        self.peer.connection.close(Reason.TRANSPORT)
-
-
-@pytest.fixture
-async def world(clock: TurnedClock) -> World:
-    return World(clock)
+from callboard.errors import Unavailable
+from callboard.realtime.subscriptions import SubscribeAcknowledgement, Subscriptions
 
 
 async def test_who_subscribes_is_in_the_room_and_told_from_where(world: World) -> None:
@@ -238,103 +147,6 @@ async def test_a_slice_may_have_rooms_of_its_own_kind(world: World) -> None:
         assert not world.stage.feed.may_join(JONAS, room)
 
 
-# Coming back
-
-
-async def test_who_comes_back_is_in_its_rooms_and_gets_what_it_missed_there(world: World) -> None:
-    tab = await world.connect()
-    await tab.subscribe(E1, E2)
-    await tab.unsubscribe(E2)
-    tab.leave()
-    for room in (R1, R2, "user:u2", R1):
-        world.deliver(room)
-    again = await world.connect(pid=tab.pid)
-    assert (again.pid, again.numbers) == (tab.pid, [1, 3, 4])
-    world.deliver(R1)
-    assert await again.heard() == 4
-    assert world.sessions.asked == [(tab.pid, 0, int(world.clock.now().timestamp()))]
-
-
-async def test_in_another_process_too_and_again_and_again(world: World) -> None:
-    tab = await world.connect()
-    await tab.subscribe(E1)
-    for number in range(1, 4):
-        world.log.append(R1)
-        world.restart()
-        again = await world.connect(pid=tab.pid, offset=f"epoch.{number - 1}")
-        assert (again.pid, again.numbers) == (tab.pid, [number])
-    await again.subscribe(E2)
-    world.restart()
-    assert (await world.connect(pid=tab.pid, offset="epoch.3")).member is not None
-    assert world.stage.node.has_room("/feed", R2)
-
-
-async def test_what_comes_while_the_rooms_are_read_comes_once(world: World) -> None:
-    tab = await world.connect()
-    await tab.subscribe(E1)
-    tab.leave()
-    world.sessions.open.clear()
-    peer = world.stage.peer()
-    await peer.say(f'0/feed,{{"token":"jonas","pid":"{tab.pid}"}}')
-    world.deliver(R1)
-    world.sessions.open.set()
-    await settle()
-    world.deliver(R1)
-    await settle()
-    positions = [text.rpartition(",")[2] for text in peer.sink.texts[1:]]
-    assert positions == ['"epoch.1"]', '"epoch.2"]']
-
-
-async def test_a_recovery_that_fails_forgets_them(world: World) -> None:
-    tab = await world.connect()
-    await tab.subscribe(E1)
-    world.deliver(R1)
-    world.log.append(R1)
-    world.restart()
-    world.log.floor = 1
-    again = await world.connect(pid=tab.pid)
-    assert again.pid != tab.pid
-    assert not world.stage.node.has_room("/feed", R1)
-    assert again.member is not None
-    assert again.member.holder.subscribed == 0
-    assert (await again.subscribe(E1))["ok"] is True
-
-
-async def test_who_may_no_longer_read_one_of_them_does_not_recover(world: World) -> None:
-    tab = await world.connect()
-    await tab.subscribe(E1, E2)
-    tab.leave()
-    world.rules.secret = {"e2"}
-    world.deliver(R2)
-    again = await world.connect(pid=tab.pid)
-    assert (again.pid != tab.pid, again.numbers) == (True, [])
-    assert not world.stage.node.has_room("/feed", R1)
-
-
-async def test_who_may_have_had_rooms_that_are_forgotten_does_not_recover(world: World) -> None:
-    tab = await world.connect()
-    world.sessions.forgotten = {tab.pid}
-    again = await world.connect(pid=tab.pid)
-    assert again.pid != tab.pid
-
-
-async def test_more_rooms_than_a_connection_may_have_are_not_recovered(world: World) -> None:
-    tab = await world.connect()
-    await tab.subscribe(E1)
-    world.sessions.kept[tab.pid] |= {f"resource:episode:x{n}" for n in range(128)}
-    again = await world.connect(pid=tab.pid)
-    assert again.pid != tab.pid
-
-
-async def test_a_database_that_is_away_ends_the_transport_of_who_comes_back(world: World) -> None:
-    tab = await world.connect()
-    await tab.subscribe(E1)
-    world.sessions.error = Unavailable("away")
-    peer = world.stage.peer()
-    assert await peer.say(f'0/feed,{{"token":"jonas","pid":"{tab.pid}"}}') == []
-    assert peer.sink.reasons == [Reason.UNAVAILABLE]
-
-
 async def test_nobody_is_asked_where_nobody_can_subscribe_and_who_is_new(world: World) -> None:
     peer = world.stage.peer()
     [first] = await peer.say('0/admin,{"token":"mira"}')
@@ -351,51 +163,3 @@ async def test_a_new_token_leaves_rooms_that_it_does_not_let_its_user_into(world
     await tab.ask("token", {"token": "jonas"})
     assert tab.member is not None
     assert tab.member.subscriptions == {R2}
-
-
-# Not forgotten while it is here
-
-
-@pytest.fixture
-async def kept(world: World) -> AsyncIterator[World]:
-    task = asyncio.create_task(world.subscriptions.run())
-    await settle()
-    yield world
-    assert not task.done()
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def test_who_is_connected_is_touched_from_time_to_time(kept: World) -> None:
-    tab, gone, other = await kept.connect(), await kept.connect("mira"), await kept.connect()
-    for each in (tab, gone):
-        await each.subscribe(E1)
-    gone.leave()
-    await kept.pauses.over()
-    assert kept.sessions.touched == [tab.pid]
-    assert other.pid not in kept.sessions.touched
-    await kept.pauses.over()
-    assert kept.pauses.asked == [REFRESH] * 3
-    assert kept.sessions.touched == [tab.pid] * 2
-
-
-async def test_what_was_forgotten_all_the_same_is_written_anew(kept: World) -> None:
-    tab = await kept.connect()
-    await tab.subscribe(E1, E2)
-    kept.sessions.kept.clear()
-    await kept.pauses.over()
-    assert kept.sessions.kept == {tab.pid: {R1, R2}}
-
-
-@pytest.mark.parametrize("error", [Unavailable("away"), StoreError("refused")])
-async def test_a_database_that_does_not_answer_is_asked_again_sooner(kept: World, error: CallboardError) -> None:
-    tab = await kept.connect()
-    await tab.subscribe(E1)
-    kept.sessions.error = error
-    with capture_logs() as logs:
-        await kept.pauses.over()
-    assert [(entry["event"], entry["reason"]) for entry in logs] == [("sessions.failed", error.message)]
-    kept.sessions.error = None
-    await kept.pauses.over()
-    assert kept.pauses.asked == [REFRESH, RETRY, REFRESH]
-    assert kept.sessions.touched == [tab.pid]
