@@ -15,7 +15,7 @@ import asyncio
 import bisect
 import itertools
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -39,6 +39,8 @@ REACH_TIMEOUT = 5.0
 _MESSAGE_COST = 600
 _COPIES = 3
 _ROOM_COST = 220
+# A message to more rooms is not put into the index of each: each client that recovers looks whether it is for it.
+_FEW_ROOMS = 64
 
 
 class Log(Protocol):
@@ -82,13 +84,27 @@ class Claim(NamedTuple):
 class _Kept:
     """One message in the tail, encoded when first asked for."""
 
-    __slots__ = ("cost", "envelope", "outgoing", "seq")
+    __slots__ = ("_rooms", "cost", "envelope", "outgoing", "seq")
 
     def __init__(self, seq: int, envelope: Envelope, outgoing: Outgoing | None) -> None:
         self.seq = seq
         self.envelope = envelope
         self.outgoing = outgoing
         self.cost = _MESSAGE_COST + _COPIES * len(envelope.payload) + _ROOM_COST * len(envelope.rooms)
+        self._rooms: frozenset[str] | None = None
+
+    @property
+    def to_many(self) -> bool:
+        """Whether it is kept beside the index of rooms."""
+        return len(self.envelope.rooms) > _FEW_ROOMS
+
+    def is_for(self, namespace: str, rooms: Collection[str]) -> bool:
+        """Whether it went to any of the rooms."""
+        if namespace != self.envelope.namespace:
+            return False
+        if self._rooms is None:
+            self._rooms = frozenset(self.envelope.rooms)
+        return not self._rooms.isdisjoint(rooms)
 
 
 class Tail:
@@ -104,6 +120,7 @@ class Tail:
         self._kept: deque[_Kept] = deque()
         # Lists, although messages leave at the front: an empty deque takes seven times the memory of a list of one.
         self._rooms: dict[str, dict[str, list[_Kept]]] = {}  # by namespace
+        self._to_many: deque[_Kept] = deque()
         self._bytes = 0
         self._epoch: str | None = None
         self.floor = 0
@@ -115,13 +132,7 @@ class Tail:
         kept = _Kept(position.seq, envelope, outgoing)
         self._kept.append(kept)
         self._bytes += kept.cost
-        rooms = self._rooms.setdefault(envelope.namespace, {})
-        for room in envelope.rooms:
-            of_room = rooms.get(room)
-            if of_room is None:
-                rooms[room] = [kept]
-            else:
-                of_room.append(kept)
+        self._index(kept)
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             self._forget_oldest()
 
@@ -144,9 +155,14 @@ class Tail:
         """Whether the tail holds everything after a position and up to a number, and nothing after that."""
         return after.epoch == self._epoch and self.floor <= after.seq and self._last == until
 
-    def missed(self, namespace: str, rooms: Iterable[str], after: int, limit: int) -> list[Outgoing]:
+    def missed(self, namespace: str, rooms: Collection[str], after: int, limit: int) -> list[Outgoing]:
         """Messages to any of the rooms after a number, in order, each once; of more than `limit`, some."""
         found: dict[int, _Kept] = {}
+        for kept in reversed(self._to_many):
+            if kept.seq <= after or len(found) > limit:
+                break
+            if kept.is_for(namespace, rooms):
+                found[kept.seq] = kept
         by_room = self._rooms.get(namespace, {})
         for room in rooms:
             for kept in reversed(by_room.get(room, ())):
@@ -162,13 +178,29 @@ class Tail:
     def _restart(self, floor: Position) -> None:
         self._kept.clear()
         self._rooms.clear()
+        self._to_many.clear()
         self._bytes = 0
         self._epoch, self.floor = floor
+
+    def _index(self, kept: _Kept) -> None:
+        if kept.to_many:
+            self._to_many.append(kept)
+            return
+        rooms = self._rooms.setdefault(kept.envelope.namespace, {})
+        for room in kept.envelope.rooms:
+            of_room = rooms.get(room)
+            if of_room is None:
+                rooms[room] = [kept]
+            else:
+                of_room.append(kept)
 
     def _forget_oldest(self) -> None:
         kept = self._kept.popleft()
         self._bytes -= kept.cost
         self.floor = kept.seq
+        if kept.to_many:
+            self._to_many.popleft()
+            return
         rooms = self._rooms[kept.envelope.namespace]
         for room in kept.envelope.rooms:
             of_room = rooms[room]

@@ -80,6 +80,23 @@ async def test_what_is_wrong_is_named(notifications: Notifications, wrong: dict[
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize(
+    "ids", [["u1\nu2"], ["u1", "u2\nu3"], ["u1", "\n"], [""], ["u1", ""], ["u1", "u\x1f"], ["u1", None]]
+)
+async def test_no_id_passes_for_several_or_none(
+    notifications: Notifications, database: Database, dsn: str, ids: list[Any], within: bool
+) -> None:
+    host = await asyncpg.connect(dsn)
+    try:
+        with pytest.raises(Invalid, match="a user id must have 1 to 255 characters") as refused:
+            await notifications.notify(ids, type="a", title="t", connection=host if within else None)
+    finally:
+        await host.close()
+    assert refused.value.field == "user_ids"
+    assert await database.fetchval("select count(*) from callboard.notifications") == 0
+
+
 async def test_one_person_over_the_limit_is_refused_and_nothing_is_stored(
     notifications: Notifications, database: Database
 ) -> None:

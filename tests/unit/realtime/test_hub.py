@@ -31,6 +31,38 @@ def test_a_member_of_several_rooms_is_found_once() -> None:
     assert sorted(hub.select(["none", "nowhere"])) == []
 
 
+def test_a_room_is_the_same_whether_one_or_several_are_in_it() -> None:
+    hub: Hub[str] = Hub()
+    expected: dict[str, set[str]] = {"red": set(), "blue": set()}
+    for way, member, room in [
+        ("join", "a", "red"),
+        ("join", "a", "red"),
+        ("join", "b", "blue"),
+        ("leave", "b", "red"),
+        ("join", "b", "red"),
+        ("leave", "a", "red"),
+        ("join", "a", "red"),
+        ("join", "c", "red"),
+        ("leave", "c", "red"),
+        ("leave", "a", "red"),
+        ("leave", "b", "red"),
+        ("leave", "b", "red"),
+        ("join", "c", "red"),
+    ]:
+        if way == "join":
+            hub.join(member, room)
+            expected[room].add(member)
+        else:
+            hub.leave(member, room)
+            expected[room].discard(member)
+        for rooms in (["red"], ["blue"], ["red", "blue"]):
+            found = hub.select(rooms)
+            assert sorted(found) == sorted(set().union(*(expected[room] for room in rooms)))
+        assert {room: hub.count(room) for room in expected} == {room: len(expected[room]) for room in expected}
+        assert {room for room in expected if hub.has(room)} == {room for room in expected if expected[room]}
+        assert hub.rooms == sum(map(bool, expected.values()))
+
+
 def test_an_empty_room_is_forgotten() -> None:
     hub: Hub[str] = Hub()
     hub.add("a")

@@ -105,6 +105,29 @@ def test_messages_to_very_many_rooms_count_by_their_rooms() -> None:
     assert list(tail._rooms[FEED]) == ["r"], "a room without messages is forgotten"
 
 
+def test_messages_to_many_and_to_few_rooms_are_found_alike() -> None:
+    many = [f"user:{number}" for number in range(500)]
+    sent: dict[int, tuple[str, tuple[str, ...]]] = {
+        1: (FEED, ("a",)),
+        2: (FEED, ("a", *many)),
+        3: ("/jobs", tuple(many)),
+        4: (FEED, ("b", "user:7")),
+        5: (FEED, tuple(many)),
+        6: (FEED, ("a", "b")),
+    }
+    tail = Tail()
+    for seq, (namespace, rooms) in sent.items():
+        tail.add(Position(EPOCH, seq), envelope(seq, *rooms, namespace=namespace), None)
+    for asked in (["a"], ["b"], ["user:7"], ["user:7", "a"], ["user:499", "none"], ["user:500"], many, []):
+        for after in range(7):
+            expected = [seq for seq in sent if seq > after and sent[seq][0] == FEED and {*asked} & {*sent[seq][1]}]
+            assert numbers(tail, *asked, after=after) == expected
+    assert numbers(tail, "user:7", namespace="/jobs") == [3]
+    assert len(numbers(tail, "user:7", "a", limit=1)) > 1
+    tail.add(Position("another", 1), envelope(1, *many, epoch="another"), None)
+    assert numbers(tail, "user:7", "a") == [1], "another log's begins anew"
+
+
 def test_of_more_than_the_limit_it_gives_enough_to_tell() -> None:
     tail = filled(Tail(), *range(1, 101))
     assert len(numbers(tail, "r", limit=100)) == 100
