@@ -89,6 +89,27 @@ def test_a_padded_segment_is_left_to_pyjwt(signatures: CompactJws, asked: list[s
     assert asked == ["decode_complete"]
 
 
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@pytest.mark.parametrize("length", [64, 128, 200])
+def test_an_hmac_of_any_hash_and_any_length_of_key(algorithm: str, length: int) -> None:
+    signatures, key = CompactJws([algorithm]), bytes(range(length))
+    for text in (b"first", b"second"):
+        raw = jwt.PyJWS().encode(text, key, algorithm).encode()
+        header = signatures.header(raw)
+        assert signatures.payload(raw, header, key, algorithm) == text
+        with pytest.raises(jwt.InvalidSignatureError):
+            signatures.payload(raw.replace(b".", b".AAAA", 1), header, key, algorithm)
+
+
+def test_a_segment_that_could_be_written_otherwise_is_refused(signatures: CompactJws, asked: list[str]) -> None:
+    raw = token(b"a")
+    last = raw[-1:]
+    for other in (chr(last[0] + 1).encode(), last + b"A", last + b"\n", b"+", b"/"):
+        with pytest.raises(jwt.PyJWTError):
+            payload(signatures, raw[:-1] + other)
+    assert asked == ["decode_complete"] * 5
+
+
 def test_headers_of_tokens_that_nobody_signed_are_not_kept(signatures: CompactJws, asked: list[str]) -> None:
     for _ in range(2):
         with pytest.raises(jwt.InvalidSignatureError):
