@@ -93,9 +93,9 @@ class TokenAuthenticator:
     def __init__(self, tokens: Verifier) -> None:
         self._tokens = tokens
 
-    async def authenticate(self, auth: dict[str, Any]) -> Principal:
+    def authenticate(self, auth: dict[str, Any]) -> Coroutine[Any, Any, Principal]:
         """Raises Unauthenticated."""
-        return await self._tokens.verify(auth.get("token"))
+        return self._tokens.verify(auth.get("token"))
 
 
 class Callboard:

@@ -11,7 +11,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import httpx
@@ -40,7 +40,7 @@ _AGAIN = "sign in again for a new one"
 
 class _Checked(NamedTuple):
     principal: Principal
-    expires: float
+    expires: datetime
     issued: float | None
 
 
@@ -88,7 +88,7 @@ class TokenVerifier:
             self._remember(digest, checked)
         else:
             self._checked.move_to_end(digest)
-        if self._clock.now().timestamp() >= checked.expires:
+        if self._clock.now() >= checked.expires:
             self._checked.pop(digest, None)
             raise Unauthenticated(f"The token has expired: {_AGAIN}", code="token_expired")
         if self._revocations.refuses(checked.principal.id, checked.issued):
@@ -138,18 +138,25 @@ class TokenVerifier:
     def _accept(self, claims: Mapping[str, object]) -> _Checked:
         try:
             principal = principal_from_claims(claims)
-            expires = numeric_date(claims["exp"], "exp")
-            times = {claim: numeric_date(claims[claim], claim) for claim in ("nbf", "iat") if claim in claims}
+            self._past(claims, "nbf")
+            issued = self._past(claims, "iat")
         except Invalid as problem:
             raise _invalid(problem.message) from None
-        for claim, at in times.items():
-            if at > self._clock.now().timestamp() + LEEWAY_SECONDS:
-                raise _invalid(f"its claim {claim} lies in the future; compare the clocks")
         if self._issuer is not None and claims.get("iss") != self._issuer:
             raise _invalid("it comes from another issuer (iss)")
         if self._audience is not None and not _addressed(claims.get("aud"), self._audience):
             raise _invalid("it is meant for another audience (aud)")
-        return _Checked(principal, expires, times.get("iat"))
+        assert principal.expires_at is not None  # it was made of claims
+        return _Checked(principal, principal.expires_at, issued)
+
+    def _past(self, claims: Mapping[str, object], claim: str) -> float | None:
+        """A time that may not lie in the future; None if the claim is absent. Raises Invalid, Unauthenticated."""
+        if claim not in claims:
+            return None
+        at = numeric_date(claims[claim], claim)
+        if at > self._clock.now().timestamp() + LEEWAY_SECONDS:
+            raise _invalid(f"its claim {claim} lies in the future; compare the clocks")
+        return at
 
 
 class TokenSigner:
