@@ -23,7 +23,6 @@ from callboard.wire.session import State
 
 # What every new WebSocket of the stock client asks for.
 _USUAL = "EIO=4&transport=websocket"
-_USUAL_QUERY = parse_qs(_USUAL)
 
 
 class RefusalCode(IntEnum):
@@ -140,12 +139,15 @@ def admit(engine: Engine, policy: Policy, request: Request, *, upgrade: bool) ->
 
 
 def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> Connection | None:
-    query = _USUAL_QUERY if request.query == _USUAL else _parsed(request.query)
+    if upgrade and request.query == _USUAL:
+        _check_origin(policy, request)
+        _admit_new(engine, policy.address(request))
+        return None
+    query = _parsed(request.query)
     transport, sid = query.get("transport", [""])[0], query.get("sid", [None])[0]
     if transport not in ("polling", "websocket"):
         raise Refusal(RefusalCode.UNKNOWN_TRANSPORT, "Transport unknown")
-    if not policy.allows(request):
-        raise Refusal(RefusalCode.FORBIDDEN, "this origin may not connect (SOCKET_CORS_ORIGIN)", status=403)
+    _check_origin(policy, request)
     if query.get("EIO") != ["4"]:
         raise Refusal(RefusalCode.UNSUPPORTED_VERSION, "Unsupported protocol version")
     if upgrade != (transport == "websocket"):
@@ -156,6 +158,11 @@ def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> C
         raise Refusal(RefusalCode.BAD_METHOD, "Bad handshake method")
     _admit_new(engine, policy.address(request))
     return None
+
+
+def _check_origin(policy: Policy, request: Request) -> None:
+    if not policy.allows(request):
+        raise Refusal(RefusalCode.FORBIDDEN, "this origin may not connect (SOCKET_CORS_ORIGIN)", status=403)
 
 
 def _parsed(query: str) -> Mapping[str, list[str]]:
