@@ -152,27 +152,27 @@ class Client:
             self._connection.send(socketio.encode_args(PacketType.ACK, packet.namespace, [_SLOW_DOWN], packet.id))
 
     def _queue(self, packet: Packet, size: int) -> None:
+        limits = self._node.limits
+        if not self._working and size <= limits.max_inbox_bytes and self._handled_at_once(packet):
+            return
         if self._inbox is None:
             self._inbox = []
         self._inbox.append((packet, size))
         self._backlog += size
-        limits = self._node.limits
         if len(self._inbox) > limits.max_inbox or self._backlog > limits.max_inbox_bytes:
             self._connection.close(Reason.FLOOD)
-        elif not self._working and not self._handled_at_once(packet):
+        elif not self._working:
             self._working = True
             self._node.spawn(self._work())
 
     def _handled_at_once(self, packet: Packet) -> bool:
-        """Whether the only packet in the inbox was handled without a task, which costs as much as a token's check."""
+        """Whether a packet was handled without a task, which costs as much as a token's check. None may be waiting."""
         try:
-            if packet.type is not PacketType.CONNECT or not self._connect_at_once(packet):
-                return False
+            return packet.type is PacketType.CONNECT and self._connect_at_once(packet)
         except Exception as error:  # as in _work
             self._connection.close(Reason.FAILED)
             telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)
-        self._inbox, self._backlog = None, 0
-        return True
+            return True
 
     async def _work(self) -> None:
         """Handle what is queued, in order, then end: there is no task while there is nothing to do."""
@@ -251,7 +251,7 @@ class Client:
         if member is not None:
             self._enter(member)
             if recovery is not None:
-                member.pid = recovery.pid(recovery.now(), name, principal.id, at=self._node.engine.clock.now())
+                member.pid = recovery.pid(recovery.now(), name, principal.id, at=member.connected_at)
             self._connection.send(socketio.encode_connect(name, member.sid, member.pid))
             self._joined(member, auth)
         return True

@@ -83,7 +83,7 @@ class Engine:
             raise Unavailable("too many connections of this address have not signed in", retry_after=1)
 
     def open(self, sink: Sink, address: str, *, upgrades: tuple[str, ...] = ()) -> Connection:
-        """Make a session on `sink` and queue its OPEN packet. Call `admit` first."""
+        """Make a session on `sink` and give that its OPEN packet. Call `admit` first."""
         now = self.clock.monotonic()
         session = Session(
             ids.session_id(),
@@ -97,9 +97,9 @@ class Engine:
         self.connections[session.sid] = connection
         self.by_transport[sink.name] += 1
         self._unaccepted[address] = self._unaccepted.get(address, 0) + 1
-        connection.send(self._opening(upgrades).packet(session.sid))
         due = connection.receiver.on_due(now)
         self._wheel.schedule(connection, session.deadline if due is None else min(due, session.deadline))
+        sink.write([self._opening(upgrades).packet(session.sid)])
         return connection
 
     def accept(self, connection: Connection) -> None:

@@ -50,9 +50,11 @@ class Turn:
 
     def queue(self, connection: Connection) -> None:
         """Have `connection.flush` called once, at the end of this turn of the event loop. Call it before queueing."""
-        self.settle()
+        if self._broadcasts:
+            self.settle()
         self._dirty.append(connection)
-        self._schedule()
+        if not self._ending:
+            self._schedule()
 
     def broadcast(self, audience: Sequence[Connection], outgoing: Outgoing, key: str | None, volatile: bool) -> None:
         """Send a message to connections, each given once, as `send` or, if `volatile`, `send_volatile` of each would.
@@ -68,7 +70,8 @@ class Turn:
         else:
             self._broadcasts = [broadcast]
             self._audience, self._ways = audience, [connection.send_shared for connection in audience]
-            self._schedule()
+            if not self._ending:
+                self._schedule()
 
     def settle(self) -> None:
         """Put this turn's broadcasts that have not been written yet into the queues of their receivers.
@@ -80,9 +83,8 @@ class Turn:
             _queue(broadcasts, self._audience)
 
     def _schedule(self) -> None:
-        if not self._ending:
-            self._ending = True
-            asyncio.get_running_loop().call_soon(self._end)
+        self._ending = True
+        asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
         self._ending = False

@@ -40,7 +40,10 @@ class Wheel:
         """Set the deadline of a thing that has none."""
         slot = max(self._tick(at) + 1, self._next)
         thing.slot = slot
-        self._buckets.setdefault(slot, set()).add(thing)
+        bucket = self._buckets.get(slot)
+        if bucket is None:
+            bucket = self._buckets[slot] = set()
+        bucket.add(thing)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._resolution, self._turn)
 

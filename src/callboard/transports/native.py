@@ -105,7 +105,6 @@ class NativeSink(WSListener):
         try:
             if self._opened_by is None:
                 self.connection = self._engine.open(self, self.address)
-                self.connection.flush()
         finally:
             self._write = link.transport.write
             self._write(b"".join(opening))

@@ -148,7 +148,6 @@ class Polling:
         sink = PollingSink(_stamp(request))
         connection = self._engine.open(sink, self._policy.address(request), upgrades=("websocket",))
         sink.connection = connection
-        connection.flush()
         connection.pause()
         await self._answer(connection, sink, sink.end_poll(), send)
 
