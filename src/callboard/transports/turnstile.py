@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 class Turnstile:
-    """Lets `most` pieces of work through in a turn of the loop and the next ones in the turns that follow.
+    """Lets `most` pieces of work through in a turn of the loop, or half as many, and the rest in those that follow.
 
     So when thousands come at once, what else there is to do waits for a few of them, not for all. Who enters is to be
     bounded by the caller.
@@ -25,7 +25,8 @@ class Turnstile:
 
     def enter(self, work: Callable[[], None]) -> bool:
         """Call `work` now or, if it is too much for this turn, in a later one; whether it was now."""
-        if not self._scheduled:
+        # Not before half of them are through: with one a turn, as it mostly is, each would have a callback of its own.
+        if not self._scheduled and self._left <= self._most // 2:
             self._schedule()
         if self._left:
             self._left -= 1
