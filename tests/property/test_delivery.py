@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.clock import TurnedClock
 from tests.loop import Timers
@@ -93,12 +93,17 @@ class Run:
             assert [text for text in client.sink.texts if not text.startswith("40/feed,")] == client.texts
 
 
+@settings(max_examples=300)
 @given(ACTIONS)
 async def test_each_gets_all_that_it_is_owed_in_order(actions: list[tuple[str, object]]) -> None:
     timers = Timers(TurnedClock())
     run = Run(timers.clock)
     loop = asyncio.get_running_loop()
     with patch.object(loop, "call_later", timers.call_later):
+        run.clients += [Owed(run.stage, number % 2 == 0) for number in range(4)]
+        for number, client in enumerate(run.clients):
+            client.moves(ROOMS[number // 2])
+        await asyncio.sleep(0)
         for action, value in actions:
             if action == "open" and len(run.clients) < OPTIONS.max_connections:
                 run.clients.append(Owed(run.stage, bool(value)))
