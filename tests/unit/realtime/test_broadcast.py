@@ -70,6 +70,15 @@ async def test_several_in_a_turn_leave_in_one_write(rig: Rig, pair: tuple[Opened
     assert len(first.writes) == 2
 
 
+async def test_of_as_many_others_each_gets_its_own(rig: Rig, pair: tuple[Opened, Opened]) -> None:
+    (one, first), (two, second) = pair
+    broadcast(rig, "a", one)
+    broadcast(rig, "b", two)
+    await turn()
+    assert first.writes[1:] == [["4a"]]
+    assert second.writes[1:] == [["4b"]]
+
+
 async def test_it_keeps_its_place_among_messages_to_one(rig: Rig, pair: tuple[Opened, Opened]) -> None:
     (one, first), (two, second) = pair
     one.send(message("before"))
