@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 from tests.conformance.client import DEADLINE, ENGINE_PATH, SOCKET_PATH, Engine
-from tests.conformance.server import TRANSPORTS, Server, run_server
+from tests.conformance.server import ROOMY, TRANSPORTS, Server, run_server
 
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
@@ -17,8 +17,8 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def server(transport: str, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """With the suites' short heartbeat, unless the module has a constant PATIENT."""
-    with run_server(transport, patient=hasattr(request.module, "PATIENT")) as running:
+    """With a heartbeat that leaves time to answer, unless the module has another, HEARTBEAT."""
+    with run_server(transport, heartbeat=getattr(request.module, "HEARTBEAT", ROOMY)) as running:
         yield running
 
 

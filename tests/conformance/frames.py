@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.conformance.client import DEADLINE, PING_INTERVAL_MS, PING_TIMEOUT_MS
+from tests.conformance.client import DEADLINE
+from tests.conformance.server import ROOMY
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 TARGET = "/engine.io/?EIO=4&transport=websocket"
@@ -129,7 +130,7 @@ class Wire:
         """The server ends the connection now, not for want of a pong: its close code, None without one."""
         code: int | None = None
         try:
-            async with asyncio.timeout((PING_INTERVAL_MS + PING_TIMEOUT_MS) / 1000 * 0.8):
+            async with asyncio.timeout(0.8 * sum(ROOMY)):
                 while True:
                     received = await self.frame()
                     if received.opcode == CLOSE:

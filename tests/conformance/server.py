@@ -9,10 +9,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.conformance.client import DEADLINE
 
 TRANSPORTS = ("native", "asgi")
+
+
+class Heartbeat(NamedTuple):
+    """Seconds between pings, and for a pong."""
+
+    interval: float
+    timeout: float
+
+
+# The protocols' test suites have it so. A busy machine may be late for it.
+SUITES = Heartbeat(0.3, 0.2)
+# Pings come as often, and their answers have time.
+ROOMY = Heartbeat(0.3, 5.0)
+# No test lives to see a ping.
+PATIENT = Heartbeat(25.0, 20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +42,9 @@ class Server:
 
 
 @contextmanager
-def run_server(transport: str, port: int = 0, *, patient: bool = False) -> Iterator[Server]:
-    """`patient`: with a heartbeat that no test lives to see."""
+def run_server(transport: str, port: int = 0, *, heartbeat: Heartbeat = SUITES) -> Iterator[Server]:
     command = [sys.executable, "-m", "callboard.conformance", "--port", str(port), "--transport", transport]
-    if patient:
-        command += ["--ping-interval", "25", "--ping-timeout", "20"]
+    command += ["--ping-interval", str(heartbeat.interval), "--ping-timeout", str(heartbeat.timeout)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

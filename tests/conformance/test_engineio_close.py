@@ -7,9 +7,9 @@ import asyncio
 import httpx
 import pytest
 from tests.conformance.client import BOTH_PATHS, DEADLINE, Engine
-from tests.conformance.server import Server
+from tests.conformance.server import PATIENT, Server
 
-PATIENT = True  # a ping would answer a poll that a test holds
+HEARTBEAT = PATIENT  # a ping would answer a poll that a test holds
 
 
 @pytest.fixture(params=BOTH_PATHS)

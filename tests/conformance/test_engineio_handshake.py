@@ -14,7 +14,9 @@ from tests.conformance.client import (
     Engine,
     Handshake,
 )
-from tests.conformance.server import Server
+from tests.conformance.server import SUITES, Server
+
+HEARTBEAT = SUITES
 
 pytestmark = pytest.mark.parametrize("path", BOTH_PATHS)
 

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.conformance.client import DEADLINE, MAX_PAYLOAD, SEPARATOR, Engine, Polling
+from tests.conformance.server import PATIENT
 
-PATIENT = True  # a ping would answer a poll that a test holds
+HEARTBEAT = PATIENT  # a ping would answer a poll that a test holds
 
 
 @pytest.fixture

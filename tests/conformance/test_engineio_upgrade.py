@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from tests.conformance.client import BOTH_PATHS, DEADLINE, ENGINE_PATH, Engine, Polling, Socket
-from tests.conformance.server import Server
+from tests.conformance.server import PATIENT, Server
 
-PATIENT = True  # a ping would answer a poll that a test holds
+HEARTBEAT = PATIENT  # a ping would answer a poll that a test holds
 
 
 @pytest.fixture(params=BOTH_PATHS)

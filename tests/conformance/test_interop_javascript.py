@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from tests.conformance.server import Server, run_server
+from tests.conformance.server import PATIENT, Server, run_server
 from tests.peers.process import Seen, run_peer
 
 SCRIPT = "interop.mjs"
 
-PATIENT = True  # large messages between two busy processes take as long as they take
+HEARTBEAT = PATIENT  # large messages between two busy processes take as long as they take
 
 
 async def run(server: Server, scenario: str) -> list[Seen]:
