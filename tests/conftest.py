@@ -30,6 +30,16 @@ settings.load_profile("suite")
 
 _numbers = itertools.count(1)
 
+# Tracing doubles their time, and what they run is run by other tests too.
+UNTRACED = ("property", "conformance")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(tests) and item.path.relative_to(tests).parts[0] in UNTRACED:
+            item.add_marker(pytest.mark.no_cover)
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
