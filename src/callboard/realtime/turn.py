@@ -4,7 +4,8 @@ Owns: which connections have something queued, a broadcast's way past their queu
 transport is written to once. Never: which connections there are, what waits for one of them (see `connection.py`).
 
 Most turns hold one broadcast and nothing else, or several to the same connections. These go to the transports without
-passing through any connection's queue. Whatever else comes in that turn puts them into the queues first (`settle`).
+passing through any connection's queue, those to many after a turn or two more. Whatever else comes until then puts them
+into the queues first (`settle`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from callboard.wire.engineio import FRAME_ROOM, Frames, Outgoing
 from callboard.wire.frames import Opcode
 
 _TEXT = int(Opcode.TEXT)
+# A broadcast to so many is written so many turns later: what is broadcast to them meanwhile leaves in the same writes,
+# which are what it costs. Under load that is all that was asked for while the last one was written.
+MANY = 64
+PATIENCE = 2
 
 
 class _Broadcast(NamedTuple):
@@ -47,6 +52,7 @@ class Turn:
         self._audience: Sequence[Connection] = ()
         self._ways: Sequence[SendShared | None] = ()
         self._ending = False
+        self._patience = 0
 
     def queue(self, connection: Connection) -> None:
         """Have `connection.flush` called once, at the end of this turn of the event loop. Call it before queueing."""
@@ -70,6 +76,7 @@ class Turn:
         else:
             self._broadcasts = [broadcast]
             self._audience, self._ways = audience, [connection.send_shared for connection in audience]
+            self._patience = PATIENCE if len(audience) >= MANY else 0
             if not self._ending:
                 self._schedule()
 
@@ -87,7 +94,11 @@ class Turn:
         asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
-        self._ending = False
+        if self._patience and not self._dirty:
+            self._patience -= 1
+            self._schedule()
+            return
+        self._ending, self._patience = False, 0
         if self._broadcasts:
             self._write()
         dirty, self._dirty = self._dirty, []

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from tests.sinks import FakeSink
 from tests.unit.realtime.conftest import OPTIONS, Rig
 
+from callboard.realtime import turn as turns
 from callboard.realtime.connection import Connection, Reason
 from callboard.wire.engineio import Outgoing
 
@@ -44,6 +45,34 @@ async def test_alone_in_its_turn_it_passes_no_queue(rig: Rig, monkeypatch: pytes
     broadcast(rig, "c", one, two)
     await turn()
     assert first.writes[1:] == second.writes[1:] == [["4a"], ["4b", "4c"]]
+
+
+async def test_to_many_it_waits_for_others_a_turn_or_two_and_no_longer(
+    rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "MANY", 2)
+    (one, first), (two, second) = pair
+    for text in ("a", "b", "c"):
+        broadcast(rig, text, one, two)
+        assert (first.texts, second.texts) == ([], [])
+        await turn()
+    assert first.writes[1:] == second.writes[1:] == [["4a", "4b", "4c"]]
+    broadcast(rig, "d", one)
+    await turn()
+    assert first.writes[2:] == [["4d"]], "to few it does not"
+
+
+async def test_what_is_sent_to_one_of_many_ends_the_waiting(
+    rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "MANY", 2)
+    (one, first), (two, second) = pair
+    broadcast(rig, "a", one, two)
+    await turn()
+    two.send(message("b"))
+    await turn()
+    assert first.writes[1:] == [["4a"]]
+    assert second.writes[1:] == [["4a", "4b"]]
 
 
 async def test_some_have_the_short_way_and_some_have_not(rig: Rig) -> None:
