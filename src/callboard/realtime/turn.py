@@ -4,8 +4,8 @@ Owns: which connections have something queued, a broadcast's way past their queu
 transport is written to once. Never: which connections there are, what waits for one of them (see `connection.py`).
 
 Most turns hold one broadcast and nothing else, or several to the same connections. These go to the transports without
-passing through any connection's queue, those to many after a turn or two more. Whatever else comes until then puts them
-into the queues first (`settle`).
+passing through any connection's queue, those to many a turn or two later while there are several at a time. Whatever
+else comes until then puts them into the queues first (`settle`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from callboard.wire.engineio import FRAME_ROOM, Frames, Outgoing
 from callboard.wire.frames import Opcode
 
 _TEXT = int(Opcode.TEXT)
-# A broadcast to so many is written so many turns later: what is broadcast to them meanwhile leaves in the same writes,
-# which are what it costs. Under load that is all that was asked for while the last one was written.
+# A broadcast to so many is written so many turns later, if several were written together before it: what is broadcast
+# to them meanwhile leaves in the same writes, which are what it costs.
 MANY = 64
 PATIENCE = 2
 
@@ -53,6 +53,7 @@ class Turn:
         self._ways: Sequence[SendShared | None] = ()
         self._ending = False
         self._patience = 0
+        self._several = False  # were written together the last time that there was something for many
 
     def queue(self, connection: Connection) -> None:
         """Have `connection.flush` called once, at the end of this turn of the event loop. Call it before queueing."""
@@ -76,7 +77,7 @@ class Turn:
         else:
             self._broadcasts = [broadcast]
             self._audience, self._ways = audience, [connection.send_shared for connection in audience]
-            self._patience = PATIENCE if len(audience) >= MANY else 0
+            self._patience = PATIENCE if self._several and len(audience) >= MANY else 0
             if not self._ending:
                 self._schedule()
 
@@ -111,6 +112,8 @@ class Turn:
     def _write(self) -> None:
         # Nobody's way has changed since it was asked for: that would have settled the broadcasts.
         audience, ways, broadcasts, self._broadcasts = self._audience, self._ways, self._broadcasts, []
+        if len(audience) >= MANY:
+            self._several = len(broadcasts) > 1
         if None in ways:
             # Now, before a defect in a transport can have anybody send something else.
             _queue(broadcasts, [connection for connection, send in zip(audience, ways, strict=True) if send is None])

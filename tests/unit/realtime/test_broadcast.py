@@ -47,19 +47,31 @@ async def test_alone_in_its_turn_it_passes_no_queue(rig: Rig, monkeypatch: pytes
     assert first.writes[1:] == second.writes[1:] == [["4a"], ["4b", "4c"]]
 
 
-async def test_to_many_it_waits_for_others_a_turn_or_two_and_no_longer(
+async def test_to_many_it_waits_for_others_while_there_are_several_at_a_time(
     rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "MANY", 2)
     (one, first), (two, second) = pair
-    for text in ("a", "b", "c"):
+    for text in ("a", "b"):
         broadcast(rig, text, one, two)
-        assert (first.texts, second.texts) == ([], [])
-        await turn()
-    assert first.writes[1:] == second.writes[1:] == [["4a", "4b", "4c"]]
-    broadcast(rig, "d", one)
     await turn()
-    assert first.writes[2:] == [["4d"]], "to few it does not"
+    for text in ("c", "d", "e"):
+        assert (first.texts[2:], second.texts[2:]) == ([], [])
+        broadcast(rig, text, one, two)
+        await turn()
+    assert first.writes[1:] == second.writes[1:] == [["4a", "4b"], ["4c", "4d", "4e"]]
+
+    broadcast(rig, "f", one)
+    await turn()
+    assert first.writes[3:] == [["4f"]], "to few it does not wait"
+
+    broadcast(rig, "g", one, two)
+    for _ in range(1 + turns.PATIENCE):
+        assert second.writes[3:] == []
+        await turn()
+    broadcast(rig, "h", one, two)
+    await turn()
+    assert second.writes[3:] == [["4g"], ["4h"]], "the last one was alone"
 
 
 async def test_what_is_sent_to_one_of_many_ends_the_waiting(
@@ -67,12 +79,15 @@ async def test_what_is_sent_to_one_of_many_ends_the_waiting(
 ) -> None:
     monkeypatch.setattr(turns, "MANY", 2)
     (one, first), (two, second) = pair
-    broadcast(rig, "a", one, two)
+    for text in ("a", "b"):
+        broadcast(rig, text, one, two)
     await turn()
-    two.send(message("b"))
+    broadcast(rig, "c", one, two)
     await turn()
-    assert first.writes[1:] == [["4a"]]
-    assert second.writes[1:] == [["4a", "4b"]]
+    two.send(message("d"))
+    await turn()
+    assert first.writes[2:] == [["4c"]]
+    assert second.writes[2:] == [["4c", "4d"]]
 
 
 async def test_some_have_the_short_way_and_some_have_not(rig: Rig) -> None:
