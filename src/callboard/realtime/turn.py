@@ -57,11 +57,9 @@ class Turn:
 
     def queue(self, connection: Connection) -> None:
         """Have `connection.flush` called once, at the end of this turn of the event loop. Call it before queueing."""
-        if self._broadcasts:
-            self.settle()
+        self.settle()
         self._dirty.append(connection)
-        if not self._ending:
-            self._schedule()
+        self._schedule()
 
     def broadcast(self, audience: Sequence[Connection], outgoing: Outgoing, key: str | None, volatile: bool) -> None:
         """Send a message to connections, each given once, as `send` or, if `volatile`, `send_volatile` of each would.
@@ -78,8 +76,7 @@ class Turn:
             self._broadcasts = [broadcast]
             self._audience, self._ways = audience, [connection.send_shared for connection in audience]
             self._patience = PATIENCE if self._several and len(audience) >= MANY else 0
-            if not self._ending:
-                self._schedule()
+            self._schedule()
 
     def settle(self) -> None:
         """Put this turn's broadcasts that have not been written yet into the queues of their receivers.
@@ -91,15 +88,17 @@ class Turn:
             _queue(broadcasts, self._audience)
 
     def _schedule(self) -> None:
-        self._ending = True
-        asyncio.get_running_loop().call_soon(self._end)
+        if not self._ending:
+            self._ending = True
+            asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
+        self._ending = False
         if self._patience and not self._dirty:
             self._patience -= 1
             self._schedule()
             return
-        self._ending, self._patience = False, 0
+        self._patience = 0
         if self._broadcasts:
             self._write()
         dirty, self._dirty = self._dirty, []

@@ -47,14 +47,22 @@ async def test_alone_in_its_turn_it_passes_no_queue(rig: Rig, monkeypatch: pytes
     assert first.writes[1:] == second.writes[1:] == [["4a"], ["4b", "4c"]]
 
 
-async def test_to_many_it_waits_for_others_while_there_are_several_at_a_time(
+async def several_at_a_time(
     rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> tuple[Opened, Opened]:
+    """The pair is many, and has just been sent "a" and "b" together."""
     monkeypatch.setattr(turns, "MANY", 2)
-    (one, first), (two, second) = pair
+    (one, _), (two, _) = pair
     for text in ("a", "b"):
         broadcast(rig, text, one, two)
     await turn()
+    return pair
+
+
+async def test_to_many_it_waits_for_others_while_there_are_several_at_a_time(
+    rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, first), (two, second) = await several_at_a_time(rig, pair, monkeypatch)
     for text in ("c", "d", "e"):
         assert (first.texts[2:], second.texts[2:]) == ([], [])
         broadcast(rig, text, one, two)
@@ -77,11 +85,7 @@ async def test_to_many_it_waits_for_others_while_there_are_several_at_a_time(
 async def test_what_is_sent_to_one_of_many_ends_the_waiting(
     rig: Rig, pair: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "MANY", 2)
-    (one, first), (two, second) = pair
-    for text in ("a", "b"):
-        broadcast(rig, text, one, two)
-    await turn()
+    (one, first), (two, second) = await several_at_a_time(rig, pair, monkeypatch)
     broadcast(rig, "c", one, two)
     await turn()
     two.send(message("d"))
