@@ -21,11 +21,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 DEADLINE = 5.0
 PING_INTERVAL_MS = 300
 PING_TIMEOUT_MS = 200
+# How early what a heartbeat does may come, as a part of its time, and how late in seconds: the machine may be busy.
+EARLY = 0.75
+LATE = 3.0
 MAX_PAYLOAD = 1_000_000
 SEPARATOR = "\x1e"
 ENGINE_PATH = "/engine.io/"
 SOCKET_PATH = "/socket.io/"
 BOTH_PATHS = (ENGINE_PATH, SOCKET_PATH)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, kw_only=True)

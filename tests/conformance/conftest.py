@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-from tests.conformance.client import DEADLINE, ENGINE_PATH, SOCKET_PATH, Engine
+from tests.conformance.client import BOTH_PATHS, DEADLINE, ENGINE_PATH, SOCKET_PATH, Engine
 from tests.conformance.server import ROOMY, TRANSPORTS, Server, run_server
 
 
@@ -39,3 +39,9 @@ async def engine(http: httpx.AsyncClient, server: Server) -> Engine:
 async def socketio(http: httpx.AsyncClient, server: Server) -> Engine:
     """The Engine.IO endpoint under Socket.IO, at /socket.io/."""
     return Engine(http, server.origin, SOCKET_PATH)
+
+
+@pytest.fixture(params=BOTH_PATHS)
+async def endpoint(http: httpx.AsyncClient, server: Server, request: pytest.FixtureRequest) -> Engine:
+    """Each of the two."""
+    return Engine(http, server.origin, request.param)

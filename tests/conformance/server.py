@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.conformance.client import DEADLINE
+from tests.conformance.client import DEADLINE, PING_INTERVAL_MS, PING_TIMEOUT_MS
 
 TRANSPORTS = ("native", "asgi")
 
@@ -24,9 +24,9 @@ class Heartbeat(NamedTuple):
 
 
 # The protocols' test suites have it so. A busy machine may be late for it.
-SUITES = Heartbeat(0.3, 0.2)
+SUITES = Heartbeat(PING_INTERVAL_MS / 1000, PING_TIMEOUT_MS / 1000)
 # Pings come as often, and their answers have time.
-ROOMY = Heartbeat(0.3, 5.0)
+ROOMY = Heartbeat(SUITES.interval, 5.0)
 # No test lives to see a ping.
 PATIENT = Heartbeat(25.0, 20.0)
 

@@ -11,28 +11,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
 import pytest
-from tests.conformance.client import BOTH_PATHS, PING_INTERVAL_MS, SOCKET_PATH, Engine, Polling, Socket
-from tests.conformance.server import Heartbeat, Server
+from tests.conformance.client import EARLY, LATE, SOCKET_PATH, Engine, Polling, Socket, now
+from tests.conformance.server import SUITES, Heartbeat
 from websockets.exceptions import ConnectionClosed
 
-INTERVAL = PING_INTERVAL_MS / 1000
+INTERVAL = SUITES.interval
 HEARTBEAT = Heartbeat(INTERVAL, 2.0)
-EARLY = 0.75
-LATE = 3.0
-
-
-@pytest.fixture(params=BOTH_PATHS)
-async def engine(http: httpx.AsyncClient, server: Server, request: pytest.FixtureRequest) -> Engine:
-    return Engine(http, server.origin, request.param)
 
 
 @asynccontextmanager
-async def joined(engine: Engine) -> AsyncIterator[Socket]:
+async def joined(endpoint: Engine) -> AsyncIterator[Socket]:
     """A session that will not be closed for want of a Socket.IO CONNECT packet."""
-    async with engine.session() as socket:
-        if engine.path == SOCKET_PATH:
+    async with endpoint.session() as socket:
+        if endpoint.path == SOCKET_PATH:
             await socket.send("40")
             await socket.receive_many(2)
         yield socket
@@ -42,10 +34,6 @@ async def join(session: Polling) -> None:
     if session.engine.path == SOCKET_PATH:
         await session.send("40")
         await session.receive(2)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def expect_timeout(socket: Socket) -> None:
@@ -61,9 +49,9 @@ def check_rhythm(began: float, times: list[float]) -> None:
         assert number * INTERVAL * EARLY <= at - began <= number * (INTERVAL + LATE)
 
 
-async def test_polling_is_pinged_as_long_as_it_answers(engine: Engine) -> None:
+async def test_polling_is_pinged_as_long_as_it_answers(endpoint: Engine) -> None:
     began = now()
-    session = await engine.open_polling()
+    session = await endpoint.open_polling()
     await join(session)
     times = []
     for _ in range(4):
@@ -73,9 +61,9 @@ async def test_polling_is_pinged_as_long_as_it_answers(engine: Engine) -> None:
     check_rhythm(began, times)
 
 
-async def test_websocket_is_pinged_as_long_as_it_answers(engine: Engine) -> None:
+async def test_websocket_is_pinged_as_long_as_it_answers(endpoint: Engine) -> None:
     began, times = now(), []
-    async with joined(engine) as socket:
+    async with joined(endpoint) as socket:
         for _ in range(4):
             assert await socket.receive_any() == "2"
             times.append(now())
@@ -83,11 +71,11 @@ async def test_websocket_is_pinged_as_long_as_it_answers(engine: Engine) -> None
     check_rhythm(began, times)
 
 
-async def test_a_session_that_upgraded_is_pinged_on_its_websocket(engine: Engine) -> None:
+async def test_a_session_that_upgraded_is_pinged_on_its_websocket(endpoint: Engine) -> None:
     began = now()
-    session = await engine.open_polling()
+    session = await endpoint.open_polling()
     await join(session)
-    async with engine.websocket(sid=session.sid) as socket:
+    async with endpoint.websocket(sid=session.sid) as socket:
         await socket.send("2probe")
         assert await socket.receive_any() == "3probe"
         await socket.send("5")
@@ -100,8 +88,8 @@ async def test_a_session_that_upgraded_is_pinged_on_its_websocket(engine: Engine
         await expect_timeout(socket)
 
 
-async def test_one_silent_session_does_not_disturb_another(engine: Engine) -> None:
-    async with joined(engine) as lively, joined(engine) as silent:
+async def test_one_silent_session_does_not_disturb_another(endpoint: Engine) -> None:
+    async with joined(endpoint) as lively, joined(endpoint) as silent:
         answering = asyncio.create_task(lively.receive())
         assert await silent.receive_any() == "2"
         with pytest.raises(ConnectionClosed):
