@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import weakref
 from collections.abc import Callable
 
-from callboard.realtime.connection import Connection, Reason, SendShared
+from callboard.realtime.connection import Connection, Reason
 from callboard.wire.engineio import Frames, Outgoing
-from callboard.wire.frames import Opcode
+
+LONGEST = 1 << 16
 
 
 class FakeSink:
     """Takes everything at once. `waiting`: what it says the peer has not read.
 
-    `full`: it pauses its connection, if it has been told which, with each write. `sharing`: it has the short way.
+    `full`: it pauses its connection, if it has been told which, with each write, and `at_write` is called. `sharing`:
+    it has the short way, a real socket that keeps writes apart.
     """
 
     def __init__(self, name: str = "websocket", *, sharing: bool = False) -> None:
         self.name = name
-        self.batches: list[list[Outgoing]] = []
+        self._batches: list[list[Outgoing]] = []
         self.reasons: list[Reason] = []
         self.kept: list[Outgoing] = []
         self.waiting = 0
         self.failing = False
         self.full = False
+        self.at_write: Callable[[], None] | None = None
         self.connection: Connection | None = None
-        self.send_shared: SendShared | None = self._share if sharing else None
+        self.descriptor: int | None = None
+        self._peer = -1
+        if sharing:
+            near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            near.setblocking(False)
+            far.setblocking(False)
+            self.descriptor, self._peer = near.detach(), far.detach()
+            weakref.finalize(self, os.close, self.descriptor)
+            weakref.finalize(self, os.close, self._peer)
+
+    @property
+    def batches(self) -> list[list[Outgoing]]:
+        """Each write, in order."""
+        self._read()
+        return self._batches
 
     @property
     def writes(self) -> list[list[str]]:
@@ -39,13 +59,31 @@ class FakeSink:
     def write(self, batch: list[Outgoing]) -> None:
         if self.failing:
             raise RuntimeError("the transport is broken")
-        self.batches.append(batch)
+        self._read()
+        self._batches.append(batch)
+        if self.at_write is not None:
+            self.at_write()
         if self.full and self.connection is not None:
             self.connection.pause()
 
-    def _share(self, opcode: int, buffer: bytearray, room: int) -> None:
-        assert opcode == Opcode.TEXT
-        self.write([Outgoing(bytes(buffer[room:]))])
+    def block(self) -> None:
+        """Have the socket of the short way, if there is one, take nothing more."""
+        if self.descriptor is not None:
+            lonely, gone = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            gone.close()
+            os.dup2(lonely.fileno(), self.descriptor)
+            lonely.close()
+
+    def _read(self) -> None:
+        """Take what has been written to the socket."""
+        while self._peer >= 0:
+            try:
+                data = os.read(self._peer, LONGEST)
+            except BlockingIOError:
+                return
+            if not data:
+                return
+            self._batches.append([Outgoing(text) for text in _texts(Frames(data))])
 
     def unsent(self) -> int:
         return self.waiting
@@ -56,6 +94,7 @@ class FakeSink:
 
     def close(self, reason: Reason) -> None:
         self.reasons.append(reason)
+        self.descriptor = None
 
 
 def _texts(outgoing: Outgoing) -> list[bytes]:

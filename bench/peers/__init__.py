@@ -45,7 +45,7 @@ def _callboard_versions() -> str:
     import importlib.metadata
 
     found = []
-    for name in ("callboard", "uvicorn", "litestar", "picows", "asyncpg"):
+    for name in ("callboard", "uvicorn", "litestar", "uvloop", "asyncpg"):
         try:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:  # run from the source tree

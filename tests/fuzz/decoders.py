@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("frames", "packet", "payload", "socketio", "json", "session", "upgrade")
+NAMES = ("frames", "client_frames", "packet", "payload", "socketio", "json", "session", "upgrade")
 
 
 def fuzz(name: str, seconds: int, directory: str) -> None:

@@ -18,7 +18,8 @@ from callboard.errors import ProtocolError
 from callboard.transports.front import plain_upgrade
 from callboard.wire import engineio, socketio
 from callboard.wire.engineio import Packet, PacketType, decode_packet, decode_payload
-from callboard.wire.frames import FrameError, MessageAssembler, Opcode
+from callboard.wire.fragments import MessageAssembler
+from callboard.wire.frames import MAX_CONTROL, FrameError, Opcode, decode, decode_close
 from callboard.wire.session import Due, Session, State
 from callboard.wire.socketio import MAX_ACK_ID, MAX_ATTACHMENTS, MAX_JSON_DEPTH, MAX_NAME_LENGTH, Decoder
 
@@ -47,6 +48,31 @@ def frames(data: bytes) -> None:
         assert assembler.in_message is (message is None)
         if message is not None:
             assert len(message.encode() if isinstance(message, str) else message) <= BOUND
+
+
+def client_frames(data: bytes) -> None:
+    """What a client sends: read frame by frame, and the same when it comes byte by byte."""
+    read, place, error = _read_frames(data)
+    for cut in range(min(len(data), 32)):
+        some, at, early = _read_frames(data[:cut])
+        assert some == read[: len(some)]
+        assert early is None or (error is not None and at == place)
+    assert all(len(payload) <= max(BOUND, MAX_CONTROL) for _, _, payload in read)
+
+
+def _read_frames(data: bytes) -> tuple[list[tuple[int, bool, bytes]], int, FrameError | None]:
+    read: list[tuple[int, bool, bytes]] = []
+    place = 0
+    try:
+        while (frame := decode(data, place, BOUND)) is not None:
+            read.append(frame[:3])
+            assert place < frame.end <= len(data)
+            place = frame.end
+            if frame.opcode == Opcode.CLOSE:
+                decode_close(frame.payload)
+    except FrameError as error:
+        return read, place, error
+    return read, place, None
 
 
 def packet(data: bytes) -> None:
@@ -233,6 +259,11 @@ def _frame(head: int, data: bytes) -> bytes:
     return bytes([head, len(data)]) + data
 
 
+def _masked(head: int, data: bytes) -> bytes:
+    key = b"\x01\x80\x00\xff"
+    return bytes([head, 0x80 | len(data)]) + key + bytes(byte ^ key[n % 4] for n, byte in enumerate(data))
+
+
 _BINARY = b'52-/feed,7["e",{"a":[{"_placeholder":true,"num":1}]},{"_placeholder":true,"num":0}]'
 
 _UPGRADE = (
@@ -249,6 +280,19 @@ ENTRIES: dict[str, Entry] = {
             _frame(Opcode.BINARY, b"\xff" * 40) + _frame(0x80, b"\x00" * 24) + _frame(0x80 | Opcode.BINARY, b""),
             _frame(0x80 | Opcode.PING, b"") + _frame(0x80, b"x"),
             _frame(Opcode.TEXT, b"\xed") + _frame(0x80, b"\xa0\x80"),
+        ),
+    ),
+    "client_frames": Entry(
+        target=client_frames,
+        seeds=(
+            _masked(0x81, b"4hello") + _masked(0x89, b"ping") + _masked(0x88, b"\x03\xe8bye"),
+            _masked(0x01, b"4he") + _masked(0x8A, b"") + _masked(0x80, b"llo"),
+            b"\x82\xfe\x00\x40abcd" + bytes(64) + _masked(0x88, b""),
+            b"\x82\xff" + (65_536).to_bytes(8, "big") + b"abcd",
+            b"\x82\xfe\x00\x7dabcd" + bytes(125),
+            _masked(0x88, b"\x03\xed"),
+            _masked(0xC1, b"reserved") + _masked(0x83, b"unknown"),
+            b"\x81\x02no",
         ),
     ),
     "packet": Entry(target=packet, seeds=(b"2probe", b"4hello", b"3", b"", b"5", b"4\xff")),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from callboard.errors import ProtocolError
 from callboard.wire import engineio, frames, socketio
 from callboard.wire.engineio import BinaryMessage, Outgoing, Packet, PacketType, decode_packet, decode_payload
-from callboard.wire.frames import FrameError, MessageAssembler, Opcode
+from callboard.wire.fragments import MessageAssembler
+from callboard.wire.frames import FrameError, Opcode
 from callboard.wire.session import Due, Session, State
 from callboard.wire.socketio import MAX_ACK_ID, MAX_ATTACHMENTS, Decoder
 
@@ -67,6 +68,35 @@ def fragments(data: bytes, cuts: list[int]) -> list[bytes]:
 @example(Opcode.BINARY, bytes(65536))
 def test_a_frame_is_read_by_any_peer(opcode: Opcode, data: bytes) -> None:
     assert parse(frames.encode(opcode, data)) == [(opcode, True, data)]
+
+
+def masked(opcode: Opcode, fin: bool, data: bytes, key: bytes) -> bytes:
+    """A plain writer of a client's frames."""
+    head = frames.encode(opcode, data)[: -len(data) or None]
+    body = bytes(byte ^ key[place % 4] for place, byte in enumerate(data))
+    return bytes([head[0] & (0xFF if fin else 0x7F), head[1] | 0x80]) + head[2:] + key + body
+
+
+CLIENT_FRAMES = st.tuples(
+    st.sampled_from([Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY]),
+    st.booleans(),
+    st.binary() | st.integers(120, 70_000).map(lambda size: bytes(range(256)) * (size // 256 + 1)),
+    st.binary(min_size=4, max_size=4),
+)
+
+
+@given(st.lists(CLIENT_FRAMES, max_size=4), st.integers(0, 400_000))
+def test_the_frames_of_any_client_are_read_wherever_what_has_come_ends(
+    sent: list[tuple[Opcode, bool, bytes, bytes]], cut: int
+) -> None:
+    whole = [masked(*frame) for frame in sent]
+    data = b"".join(whole)[:cut]
+    read, place = [], 0
+    while (frame := frames.decode(data, place, 100_000)) is not None:
+        read.append(frame[:3])
+        place = frame.end
+    ends = list(itertools.accumulate(map(len, whole)))
+    assert read == [frame[:3] for frame, end in zip(sent, ends, strict=True) if end <= cut]
 
 
 @given(st.text() | st.binary(), st.lists(st.integers(0, 500), max_size=10))

@@ -6,7 +6,6 @@ or bytes of a transport (see `callboard.transports`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -41,18 +40,15 @@ class Reason(StrEnum):
     FAILED = "server failure"
 
 
-SendShared = Callable[[int, bytearray, int], None]
-
-
 class Sink(Protocol):
     """The writing half of a transport.
 
-    `send_shared`: the short way for a message that many are sent, if the transport has one just now. It takes the
-    frame's opcode, a buffer in which its head has room before the data, and how much room. It does not count bytes.
+    `descriptor`: the socket's file descriptor, while it takes whole frames directly, past the sink: the short way of
+    a message to many. Who writes to it counts the bytes, and gives what it does not take to `write`, as `Frames`.
     """
 
     name: str
-    send_shared: SendShared | None
+    descriptor: int | None
 
     def write(self, batch: list[Outgoing]) -> None:
         """Send these messages, in order, in one write where the transport can. The list is the sink's now."""
@@ -89,7 +85,7 @@ class Receiver(Protocol):
 class Connection:
     """See the module. Everything here is called on the event loop's thread and returns at once.
 
-    `send_shared`: the sink's, while it takes everything; None while it is paused and after the end.
+    `descriptor`: the sink's, while it takes everything; None while it is paused and after the end.
     """
 
     __slots__ = (
@@ -100,9 +96,9 @@ class Connection:
         "_standing_by",
         "accepted",
         "address",
+        "descriptor",
         "paused",
         "receiver",
-        "send_shared",
         "session",
         "sink",
         "slot",
@@ -116,7 +112,7 @@ class Connection:
         self.accepted = False
         self.slot = -1
         self.paused = False
-        self.send_shared = sink.send_shared
+        self.descriptor = sink.descriptor
         self.receiver: Receiver | None = None
         self._pending: list[Outgoing] = []
         self._queued = False
@@ -188,14 +184,14 @@ class Connection:
 
     def pause(self) -> None:
         """The transport cannot send just now."""
-        self.paused, self.send_shared = True, None
+        self.paused, self.descriptor = True, None
         self._engine.turn.pauses += 1
         self._engine.turn.settle()  # while it is paused: a broadcast that may be lost is held
 
     def resume(self) -> None:
         """The transport can send again."""
         self._engine.turn.settle()  # while it is paused: an older one that was held must not come behind a newer one
-        self.paused, self.send_shared = False, self.sink.send_shared
+        self.paused, self.descriptor = False, self.sink.descriptor
         if self._held:
             held, self._held = self._held, None
             for outgoing in held.values():
@@ -320,7 +316,7 @@ class Connection:
 
     def _end(self, reason: Reason) -> None:
         self._engine.turn.settle()
-        self.paused, self.send_shared = True, None
+        self.paused, self.descriptor = True, None
         batch, self._pending = self._pending, []
         if batch and reason not in (Reason.SLOW, Reason.TRANSPORT):
             self.sink.write(batch)

@@ -16,7 +16,7 @@ from callboard.realtime.traffic import Traffic
 from callboard.realtime.turn import Turn
 from callboard.realtime.wheel import Wheel
 from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Opening
-from callboard.wire.frames import MAX_FRAGMENTS
+from callboard.wire.fragments import MAX_FRAGMENTS
 from callboard.wire.session import Session, State
 
 # The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.

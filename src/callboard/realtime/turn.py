@@ -11,16 +11,15 @@ else comes until then puts them into the queues first (`settle`).
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from callboard import telemetry
-from callboard.realtime.connection import Connection, Reason, SendShared
+from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.traffic import Traffic
-from callboard.wire.engineio import FRAME_ROOM, Frames, Outgoing
-from callboard.wire.frames import Opcode
+from callboard.wire.engineio import Frames, Outgoing
 
-_TEXT = int(Opcode.TEXT)
 # A broadcast to so many is written so many turns later, if several were written together before it: what is broadcast
 # to them meanwhile leaves in the same writes, which are what it costs.
 MANY = 64
@@ -47,10 +46,10 @@ class Turn:
         self._traffic = traffic
         self._dirty: list[Connection] = []
         self._broadcasts: list[_Broadcast] = []
-        # To whom these go, and the `send_shared` of each. It is asked for before the first write: a write costs the
+        # To whom these go, and the `descriptor` of each. It is asked for before the first write: a write costs the
         # processor's caches most of what they hold, and every connection would have to be fetched anew behind it.
         self._audience: Sequence[Connection] = ()
-        self._ways: Sequence[SendShared | None] = ()
+        self._sockets: Sequence[int | None] = ()
         self._ending = False
         self._patience = 0
         self._several = False  # were written together the last time that there was something for many
@@ -74,7 +73,7 @@ class Turn:
             _queue([broadcast], audience)
         else:
             self._broadcasts = [broadcast]
-            self._audience, self._ways = audience, [connection.send_shared for connection in audience]
+            self._audience, self._sockets = audience, [connection.descriptor for connection in audience]
             self._patience = PATIENCE if self._several and len(audience) >= MANY else 0
             self._schedule()
 
@@ -109,30 +108,36 @@ class Turn:
                 _fail(connection, error)
 
     def _write(self) -> None:
-        # Nobody's way has changed since it was asked for: that would have settled the broadcasts.
-        audience, ways, broadcasts, self._broadcasts = self._audience, self._ways, self._broadcasts, []
+        # No descriptor has changed since it was asked for: that would have settled the broadcasts.
+        audience, sockets, broadcasts, self._broadcasts = self._audience, self._sockets, self._broadcasts, []
         if len(audience) >= MANY:
             self._several = len(broadcasts) > 1
-        if None in ways:
+        if None in sockets:
             # Now, before a defect in a transport can have anybody send something else.
-            _queue(broadcasts, [connection for connection, send in zip(audience, ways, strict=True) if send is None])
-        pauses, shared = self.pauses, 0
-        outgoing = broadcasts[0].outgoing if len(broadcasts) == 1 else Frames(each.outgoing for each in broadcasts)
-        buffer = outgoing.make_room()
-        for number, send in enumerate(ways):
-            if send is None:
+            others = [connection for connection, socket in zip(audience, sockets, strict=True) if socket is None]
+            _queue(broadcasts, others)
+        frames = b"".join([broadcast.outgoing.frame for broadcast in broadcasts])
+        pauses, untaken, size, write = self.pauses, 0, len(frames), os.write
+        for number, socket in enumerate(sockets):
+            if socket is None:
                 continue
             try:
-                if buffer is not None:
-                    send(_TEXT, buffer, FRAME_ROOM)
-                    shared += 1
-                else:
-                    audience[number].sink.write([outgoing])
-            except Exception as error:  # as in _end
-                _fail(audience[number], error)
-        self._traffic.bytes_out += shared * outgoing.frame_size
+                sent = write(socket, frames)
+            except OSError:  # it took nothing; the transport will find out why
+                sent = 0
+            if sent != size:
+                untaken += size - sent
+                _write_rest(audience[number], frames[sent:])
+        self._traffic.bytes_out += size * (len(sockets) - sockets.count(None)) - untaken
         if self.pauses > pauses:
             _bound(audience)
+
+
+def _write_rest(connection: Connection, frames: bytes) -> None:
+    try:
+        connection.sink.write([Frames(frames)])
+    except Exception as error:  # as in _end
+        _fail(connection, error)
 
 
 def _queue(broadcasts: Sequence[_Broadcast], connections: Iterable[Connection]) -> None:

@@ -1,4 +1,4 @@
-"""WebSocket by ASGI, for servers other than uvicorn with picows.
+"""WebSocket by ASGI, for servers other than uvicorn.
 
 Owns: the receive loop and the pump of one ASGI WebSocket. Never: frames (the ASGI server's), or a second copy of
 the session's rules. It costs a task a connection, which the ASGI interface asks for; `native.py` does not.
@@ -10,7 +10,7 @@ import asyncio
 
 from callboard import telemetry
 from callboard.errors import ProtocolError, Unavailable
-from callboard.realtime.connection import Connection, Reason, SendShared
+from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.realtime.traffic import Traffic
 from callboard.transports import cors
@@ -26,7 +26,7 @@ class AsgiSink:
     __slots__ = ("_buffer", "_pump", "_size", "_traffic", "_wake", "close_code", "connection")
 
     name = "websocket"
-    send_shared: SendShared | None = None
+    descriptor: int | None = None
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic

@@ -15,7 +15,7 @@ import functools
 import re
 from typing import Any, NamedTuple
 
-from callboard.transports.http import HttpProtocol, feed
+from callboard.transports.http import HttpProtocol
 from callboard.transports.turnstile import Turnstile
 
 MAX_HEAD = 8_192
@@ -154,10 +154,10 @@ class Front(asyncio.Protocol):
             self.transport.resume_reading()
         protocol = websocket(config=self._config, server_state=self._state, app_state=self._app_state)
         protocol.connection_made(self.transport)
-        protocol.upgrade(upgrade.target, upgrade.headers)
+        protocol.upgrade(b"GET", upgrade.target, upgrade.headers)
         self.transport.set_protocol(protocol)
         if upgrade.behind:
-            feed(protocol, upgrade.behind)
+            protocol.data_received(upgrade.behind)
 
     def become_http(self) -> HttpProtocol:
         """Have HTTP go on with the connection, and with the time that it has waited."""
@@ -178,5 +178,10 @@ def before(http: type[HttpProtocol]) -> type[Front]:
 
     When many clients come at once, UPGRADES_A_TURN of them become WebSockets in one turn of the event loop.
     """
-    parts = {"http": http, "turnstile": Turnstile(UPGRADES_A_TURN), "silent": _Silent(http.limits.head_timeout)}
+    parts = {
+        "__slots__": (),
+        "http": http,
+        "turnstile": Turnstile(UPGRADES_A_TURN),
+        "silent": _Silent(http.limits.head_timeout),
+    }
     return type("Front", (Front,), parts)

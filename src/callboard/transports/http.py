@@ -173,7 +173,7 @@ class HttpProtocol(HttpToolsProtocol):
         _, _, behind = segment[max(0, segment.find(key)) :].partition(_HEAD_END)
         protocol: Any = self.transport.get_protocol()
         if behind and protocol is not self:
-            feed(protocol, behind)
+            protocol.data_received(behind)
 
     # Bounds
 
@@ -262,14 +262,3 @@ class HttpProtocol(HttpToolsProtocol):
 def limited(limits: HttpLimits) -> type[HttpProtocol]:
     """The class to give to uvicorn, with bounds of one's own."""
     return type("HttpProtocol", (HttpProtocol,), {"limits": limits})
-
-
-def feed(protocol: Any, data: bytes) -> None:
-    """Give bytes to a buffered protocol, in pieces that fit what it offers."""
-    view = memoryview(data)
-    while view:
-        buffer = protocol.get_buffer(-1)
-        count = min(len(buffer), len(view))
-        buffer[:count] = view[:count]
-        protocol.buffer_updated(count)
-        view = view[count:]

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 from callboard.errors import ProtocolError
-from callboard.realtime.connection import Connection, Reason, SendShared
+from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports import cors
 from callboard.transports.asgi_types import Receive, Scope, Send
@@ -43,7 +43,7 @@ class PollingSink:
     __slots__ = ("_answer", "_buffer", "_opening_stamp", "_size", "_stamp", "_waiter", "connection", "posting")
 
     name = "polling"
-    send_shared: SendShared | None = None
+    descriptor: int | None = None
 
     def __init__(self, stamp: str | None = None) -> None:
         """`stamp`: of the request that opens the session."""

@@ -22,7 +22,6 @@ from callboard.wire import frames
 
 SEPARATOR = b"\x1e"
 MAX_PACKETS_PER_PAYLOAD = 1_000
-FRAME_ROOM = 14
 
 
 class PacketType(StrEnum):
@@ -61,13 +60,11 @@ class Outgoing:
     which must leave directly behind it. Immutable by convention: it is shared by every connection it goes to.
     """
 
-    __slots__ = ("_buffer", "_frame", "_payload", "attachments", "frame_size", "text")
+    __slots__ = ("_frame", "_payload", "attachments", "text")
 
     def __init__(self, text: bytes, attachments: tuple[bytes, ...] = ()) -> None:
         self.text = text
         self.attachments = attachments
-        self._buffer: bytearray | None = None
-        self.frame_size = 0
         self._frame: bytes | None = None
         self._payload: bytes | None = None
 
@@ -80,16 +77,6 @@ class Outgoing:
                 parts = [frames.encode(frames.Opcode.BINARY, data) for data in self.attachments]
                 self._frame = b"".join([self._frame, *parts])
         return self._frame
-
-    def make_room(self) -> bytearray | None:
-        """FRAME_ROOM bytes and `text`, for many writers; None if there are attachments. Sets `frame_size`.
-
-        A writer makes the frame's head in place, the same each time.
-        """
-        if self._buffer is None and not self.attachments:
-            self._buffer = bytearray(FRAME_ROOM) + self.text
-            self.frame_size = frames.size(len(self.text))
-        return self._buffer
 
     @property
     def payload(self) -> bytes:
@@ -123,16 +110,13 @@ class BinaryMessage(Outgoing):
 
 
 class Frames(Outgoing):
-    """Several messages in one, for many WebSockets that take frames. It has no `text` of its own."""
+    """Bytes of frames, for a WebSocket's transport alone: it has no `text`."""
 
     __slots__ = ()
 
-    def __init__(self, several: Iterable[Outgoing]) -> None:
+    def __init__(self, data: bytes) -> None:
         super().__init__(b"")
-        self._frame = b"".join([outgoing.frame for outgoing in several])
-
-    def make_room(self) -> None:
-        """None: it is more than one frame."""
+        self._frame = data
 
 
 PING = Outgoing(b"2")

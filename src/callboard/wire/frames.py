@@ -1,18 +1,18 @@
-"""RFC 6455 as a server speaks it: frames out, messages in.
+"""RFC 6455 as a server speaks it: unmasked frames out, masked frames in.
 
-Owns: encoding of an unmasked frame, and `MessageAssembler`, which turns frames (already unmasked and bounded
-by the transport's parser) into whole messages by the rules of sections 5.4 (fragmentation) and 8.1 (UTF-8).
-Never: reading from a socket, masking, or extensions (none is negotiated).
+Owns: encoding and decoding of one frame (section 5.2) with its bounds, and the close frame's code and text (section
+5.5.1). Never: reading from a socket, what several frames make together (see `fragments.py`), or extensions (none is
+negotiated).
 """
 
 from __future__ import annotations
 
-import codecs
 from enum import IntEnum
+from typing import NamedTuple
 
 from callboard.errors import ProtocolError
 
-MAX_FRAGMENTS = 1_024
+MAX_CONTROL = 125
 
 
 class Opcode(IntEnum):
@@ -57,99 +57,93 @@ def encode(opcode: Opcode, data: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + data
 
 
-def size(length: int) -> int:
-    """How long the frame of so many bytes is."""
-    return length + (2 if length < 126 else 4 if length < 1 << 16 else 10)
+class Frame(NamedTuple):
+    """A frame of a client: its payload, unmasked, and where in the bytes the next frame begins."""
+
+    opcode: int
+    fin: bool
+    payload: bytes
+    end: int
 
 
-class MessageAssembler:
-    """Joins the data frames of one connection into messages.
+def decode(data: bytes | bytearray, start: int, max_bytes: int) -> Frame | None:
+    """The client's frame that begins at `start`; None if not all of it has come.
 
-    Holds no more than `max_bytes` and `max_fragments` fragments of one message. Text is checked as UTF-8 while
-    it arrives, so that a bad byte fails at its own fragment and a character may be split between two.
+    Raises FrameError, as soon as its head has come, for a frame that no client may send or whose payload is over
+    `max_bytes`.
     """
-
-    __slots__ = ("_decoder", "_fragments", "_max_bytes", "_max_fragments", "_opcode", "_parts", "_size", "_texts")
-
-    def __init__(self, max_bytes: int, max_fragments: int = MAX_FRAGMENTS) -> None:
-        self._max_bytes = max_bytes
-        self._max_fragments = max_fragments
-        self._opcode: Opcode | None = None
-        self._parts: list[bytes] = []
-        self._texts: list[str] = []
-        self._decoder: codecs.IncrementalDecoder | None = None
-        self._size = 0
-        self._fragments = 0
-
-    @property
-    def in_message(self) -> bool:
-        """Whether a fragmented message is under way."""
-        return self._opcode is not None
-
-    def feed(self, opcode: int, fin: bool, data: bytes) -> str | bytes | None:
-        """Take one data frame; return the message it completes, else None. Raises FrameError."""
-        if self._opcode is None:
-            return self._begin(opcode, fin, data)
-        if opcode != Opcode.CONTINUATION:
-            raise FrameError("a new message began inside a fragmented one")
-        return self._add(fin, data)
-
-    def _begin(self, opcode: int, fin: bool, data: bytes) -> str | bytes | None:
-        if opcode not in (Opcode.TEXT, Opcode.BINARY):
-            raise FrameError("a continuation frame has nothing to continue")
-        if fin:
-            return whole_message(opcode, data, self._max_bytes)
-        self._opcode = Opcode(opcode)
-        self._decoder = _UTF8() if opcode == Opcode.TEXT else None
-        self._size = self._fragments = 0
-        return self._add(fin, data)
-
-    def _add(self, fin: bool, data: bytes) -> str | bytes | None:
-        self._size += len(data)
-        self._fragments += 1
-        self._bound(self._size)
-        if self._fragments > self._max_fragments:
-            raise FrameError(f"more than {self._max_fragments} fragments in one message", CloseCode.POLICY_VIOLATION)
-        if self._decoder is None:
-            self._parts.append(data)
-        else:
-            self._texts.append(_decode_part(self._decoder, data, fin))
-        return self._finish() if fin else None
-
-    def _finish(self) -> str | bytes:
-        message: str | bytes = b"".join(self._parts) if self._decoder is None else "".join(self._texts)
-        self._opcode = self._decoder = None
-        self._parts, self._texts = [], []
-        return message
-
-    def _bound(self, size: int) -> None:
-        _bound(size, self._max_bytes)
+    if len(data) < start + 2:
+        return None
+    first, second = data[start], data[start + 1]
+    if first not in _FIRST_BYTES or second < _MASKED:
+        raise _head_error(first)
+    length, key = second & 0x7F, start + 2
+    if length > MAX_CONTROL:
+        if first & _CONTROL:
+            raise FrameError("a control frame is too long")
+        key += 2 if length == 126 else 8
+        if len(data) < key:
+            return None
+        length = _extended_length(data[start + 2 : key])
+    if length > max_bytes and not first & _CONTROL:
+        raise FrameError(f"the frame is over {max_bytes} bytes", CloseCode.TOO_BIG)
+    payload = key + 4
+    end = payload + length
+    if len(data) < end:
+        return None
+    return Frame(first & 0x0F, first >= _FIN, _unmask(data[payload:end], data[key:payload]), end)
 
 
-def whole_message(opcode: int, data: bytes, max_bytes: int) -> str | bytes:
-    """The message of a data frame that is all of one: TEXT or BINARY, final. Raises FrameError."""
-    _bound(len(data), max_bytes)
-    return decode_text(data) if opcode == Opcode.TEXT else data
+def close_payload(code: int, text: str) -> bytes:
+    """What a close frame holds. `text`: at most 123 bytes."""
+    return code.to_bytes(2, "big") + text.encode()
 
 
-def decode_text(data: bytes) -> str:
-    """The text of a whole message. Raises FrameError 1007 if it is not UTF-8."""
+def decode_close(payload: bytes) -> int | None:
+    """The code of a client's close frame; None if it has none. Raises FrameError for what may not stand there."""
+    if not payload:
+        return None
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not (code in _CLOSE_CODES or 3000 <= code <= 4999):
+        raise FrameError("invalid close code")
     try:
-        return data.decode()
+        payload[2:].decode()
     except UnicodeDecodeError:
-        raise FrameError("the text is not UTF-8", CloseCode.INVALID_TEXT) from None
+        raise FrameError("the close frame's text is not UTF-8", CloseCode.INVALID_TEXT) from None
+    return code
 
 
-def _bound(size: int, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise FrameError(f"the message is over {max_bytes} bytes", CloseCode.TOO_BIG)
+def _head_error(first: int) -> FrameError:
+    if first & 0x70:
+        return FrameError("a reserved bit is set")
+    if first & 0x0F not in _OPCODES:
+        return FrameError("unknown opcode")
+    if first & _CONTROL and first < _FIN:
+        return FrameError("a control frame is fragmented")
+    return FrameError("a client's frame must be masked")
 
 
-def _decode_part(decoder: codecs.IncrementalDecoder, data: bytes, final: bool) -> str:
-    try:
-        return decoder.decode(data, final)
-    except UnicodeDecodeError:
-        raise FrameError("the text is not UTF-8", CloseCode.INVALID_TEXT) from None
+def _extended_length(field: bytes | bytearray) -> int:
+    length = int.from_bytes(field, "big")
+    if length >> 63 or length < (126 if len(field) == 2 else 1 << 16):
+        raise FrameError("the length is not in its shortest form")
+    return length
 
 
-_UTF8 = codecs.getincrementaldecoder("utf-8")
+def _unmask(payload: bytes | bytearray, key: bytes | bytearray) -> bytes:
+    """The XOR of section 5.3, as one of two long numbers; of a long payload, piece by piece."""
+    size = len(payload)
+    if size > _PIECE:
+        return b"".join([_unmask(payload[at : at + _PIECE], key) for at in range(0, size, _PIECE)])
+    keys = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(keys, "little")).to_bytes(size, "little")
+
+
+# What stays in the processor's caches while it is unmasked; whole keys.
+_PIECE = 16_384
+# Bits of a frame's first byte, and of its second.
+_FIN, _CONTROL, _MASKED = 0x80, 0x08, 0x80
+_OPCODES = frozenset(Opcode)
+_FIRST_BYTES = frozenset(_FIN | opcode for opcode in Opcode) | {Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY}
+# Those that section 7.4.1 and its registry let an endpoint send; 3000 to 4999 are applications' own.
+_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.integration.transports.native_client import (
     PATIENCE,
     TEXT,
@@ -57,8 +65,10 @@ class Receiver:
 class Server:
     """uvicorn with the native protocol class, in the test's own loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """`certificate`: with its key, for TLS."""
         self.receivers: list[Receiver] = []
+        self._tls = None if certificate is None else ssl.create_default_context(cafile=certificate)
         self.engine = Engine(OPTIONS, SystemClock(), self._receive)
         policy = Policy(frozenset({"https://app.example"}))
         config = uvicorn.Config(
@@ -68,6 +78,7 @@ class Server:
             http=before(HttpProtocol),
             lifespan="off",
             log_config=None,  # logging is the whole process's: other tests look at it
+            ssl_certfile=certificate,
         )
         config.load()
         self._server = uvicorn.Server(config)
@@ -86,7 +97,7 @@ class Server:
         await self._server.shutdown()
 
     def client(self) -> NativeClient:
-        return NativeClient(self.port)
+        return NativeClient(self.port, self._tls)
 
     async def open(self, client: NativeClient, query: str = "", **headers: str) -> tuple[Connection, Receiver]:
         """A session on the client's WebSocket."""
@@ -103,3 +114,28 @@ async def server() -> AsyncIterator[Server]:
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest.fixture
+async def secure(tmp_path: Path) -> AsyncIterator[Server]:
+    server = Server(_certificate(tmp_path / "certificate.pem"))
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def _certificate(path: Path) -> Path:
+    """A key and its own certificate for localhost, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -41,15 +42,18 @@ def upgrade_request(query: str, **headers: str) -> bytes:
 class NativeClient:
     """An open TCP connection. Use `async with`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._port = port
+        self._tls = tls
 
     async def __aenter__(self) -> Self:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._port))
-        self.reader, self.writer = await asyncio.open_connection(sock=sock, limit=4096)
+        self.reader, self.writer = await asyncio.open_connection(
+            sock=sock, limit=4096, ssl=self._tls, server_hostname=None if self._tls is None else "localhost"
+        )
         return self
 
     async def __aexit__(

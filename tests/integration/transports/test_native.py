@@ -1,18 +1,16 @@
-"""The seam to picows and uvicorn: real sockets, and picows' private API as `native.py` uses it."""
+"""The native WebSocket and its seam to uvicorn, on real sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import json
+import os
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import cast
 
-import picows
 import pytest
-from picows.picows import WSProtocol
-from tests.integration.transports.conftest import OPTIONS, Receiver, Server
+from structlog.testing import capture_logs
+from tests.integration.transports.conftest import Server
 from tests.integration.transports.native_client import (
     BINARY,
     PING,
@@ -24,35 +22,13 @@ from tests.integration.transports.native_client import (
 from tests.loop import settle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from callboard.clock import SystemClock
 from callboard.realtime.connection import Reason
-from callboard.realtime.engine import Engine
-from callboard.transports import native
-from callboard.transports.handshake import Policy
 from callboard.transports.http import HttpProtocol
-from callboard.transports.link import Link
-from callboard.transports.native import READ_BUFFER, NativeSink, protocol_class
+from callboard.transports.native import WebSocket
 from callboard.transports.turnstile import Turnstile
 from callboard.wire.engineio import Outgoing
 
 # The seam
-
-
-def test_picows_is_the_version_that_was_read() -> None:
-    assert picows.__version__ == "2.3.1"
-
-
-async def test_the_private_protocol_class_has_what_is_used() -> None:
-    made = protocol_class({"/socket.io/": Engine(OPTIONS, SystemClock(), lambda connection: Receiver())}, Policy())
-    protocol = made(config=None, server_state=None, app_state=None)
-    assert isinstance(protocol, WSProtocol)
-    assert isinstance(protocol, asyncio.BufferedProtocol)
-    assert callable(WSProtocol.get_buffer)
-    assert callable(WSProtocol.buffer_updated)
-    assert 0 < memoryview(protocol.get_buffer(-1)).nbytes <= READ_BUFFER
-    for name in ("on_ws_connected", "on_ws_frame", "on_ws_disconnected", "pause_writing", "resume_writing"):
-        assert callable(getattr(picows.WSListener, name))
-        assert name in vars(NativeSink)
 
 
 def test_uvicorn_calls_the_protocol_class_as_expected() -> None:
@@ -61,8 +37,8 @@ def test_uvicorn_calls_the_protocol_class_as_expected() -> None:
         assert text in source
 
 
-@pytest.mark.parametrize("size", [READ_BUFFER - 200, READ_BUFFER, 4 * READ_BUFFER, 12_000])
-async def test_an_upgrade_request_larger_than_the_buffer(server: Server, size: int) -> None:
+@pytest.mark.parametrize("size", [2_000, 12_000])
+async def test_a_long_upgrade_request(server: Server, size: int) -> None:
     async with server.client() as client:
         _, receiver = await server.open(client, "&t=" + "x" * size)
         client.say("4a")
@@ -80,29 +56,19 @@ async def test_the_answer_to_the_upgrade_and_the_first_packet_leave_in_one_write
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes: list[bytes] = []
+    original = WebSocket._send
 
-    class Watched(Link):
-        def __init__(self, transport: asyncio.Transport) -> None:
-            def write(data: bytes) -> None:
-                writes.append(bytes(data))
-                transport.write(data)
+    def send(websocket: WebSocket, data: bytes) -> None:
+        writes.append(websocket._answer + data)
+        original(websocket, data)
 
-            real = SimpleNamespace(
-                write=write,
-                get_write_buffer_size=transport.get_write_buffer_size,
-                get_extra_info=transport.get_extra_info,
-                abort=transport.abort,
-                close=transport.close,
-            )
-            super().__init__(cast(asyncio.Transport, real))
-
-    monkeypatch.setattr(native, "Link", Watched)
+    monkeypatch.setattr(WebSocket, "_send", send)
     async with server.client() as client:
         await server.open(client)
     [opening] = writes
-    head, _, frames = opening.partition(b"\r\n\r\n")
+    head, _, first = opening.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")
-    assert frames[:1] == b"\x81"
+    assert first[:1] == b"\x81"
 
 
 async def test_an_upgrade_that_waits_for_its_turn_takes_what_came_meanwhile(
@@ -154,7 +120,7 @@ async def test_an_upgrade_request_in_pieces_goes_through_http(
         assert made.is_set() is (pieces == 2)
 
 
-@pytest.mark.parametrize("size", [0, 125, 126, READ_BUFFER, 65535, 65536, 99_999])
+@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536, 99_999])
 async def test_messages_of_every_length_go_in_and_out(server: Server, size: int) -> None:
     async with server.client() as client:
         connection, receiver = await server.open(client)
@@ -202,12 +168,11 @@ async def test_frames_directly_behind_the_upgrade_request_are_taken_however_it_i
             connection.close(Reason.CLIENT)
 
 
-async def test_all_of_a_turn_leaves_in_one_write(server: Server) -> None:
+async def test_all_of_a_turn_leaves_in_one_write(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async with server.client() as client:
         connection, _ = await server.open(client)
-        assert isinstance(connection.sink, NativeSink)
         writes: list[bytes] = []
-        connection.sink._write = writes.append
+        monkeypatch.setattr(WebSocket, "_send", lambda websocket, data: writes.append(data))
         for text in ("4a", "4b", "4c"):
             connection.send(Outgoing(text.encode()))
         await asyncio.sleep(0)
@@ -250,6 +215,45 @@ async def test_broadcasts_to_a_peer_that_does_not_read_keep_their_order(server: 
         assert [int((await client.hear())[1][:7]) for _ in range(count)] == list(range(count))
 
 
+@pytest.mark.parametrize("taken", [0, 1, 5_000])
+async def test_what_the_socket_does_not_take_follows_in_order(
+    server: Server, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    """`taken`: bytes of a write; 0: it fails."""
+    write = os.write
+
+    def some(descriptor: int, data: bytes) -> int:
+        if not taken:
+            raise BlockingIOError
+        return write(descriptor, data[:taken])
+
+    async with server.client() as one, server.client() as two:
+        connections = [(await server.open(client))[0] for client in (one, two)]
+        written = server.engine.traffic.bytes_out
+        monkeypatch.setattr(os, "write", some)
+        for number in range(20):
+            server.engine.turn.broadcast(connections, Outgoing(b"%3d" % number + b"x" * 7_000), None, volatile=False)
+            await asyncio.sleep(0)
+            connections[0].send(Outgoing(b"own"))
+            await asyncio.sleep(0)
+        for client in (one, two):
+            for number in range(20):
+                assert await client.hear() == (TEXT, b"%3d" % number + b"x" * 7_000)
+                if client is one:
+                    assert await client.hear() == (TEXT, b"own")
+        assert server.engine.traffic.bytes_out == written + 2 * 20 * (4 + 7_003) + 20 * 5
+
+
+async def test_behind_tls_nothing_goes_past_it(secure: Server) -> None:
+    async with secure.client() as client:
+        connection, receiver = await secure.open(client)
+        assert connection.descriptor is None
+        secure.engine.turn.broadcast([connection], Outgoing(b"4to all"), None, volatile=False)
+        assert await client.hear() == (TEXT, b"4to all")
+        client.say("4a")
+        assert await receiver.message() == "a"
+
+
 # Refusals
 
 
@@ -279,6 +283,22 @@ async def test_a_refused_handshake_is_answered_and_leaves_no_trace(
     assert server.receivers == []
 
 
+async def test_a_websocket_does_not_begin_with_another_method(server: Server) -> None:
+    async with server.client() as client:
+        client.send(upgrade_request("EIO=4&transport=websocket").replace(b"GET", b"POST", 1))
+        assert await client.answer_head() == 400
+        assert b"begins with GET" in await client.end()
+
+
+async def test_a_defect_while_it_opens_is_logged_and_ends_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.engine, "open", None)
+    async with server.client() as client:
+        with capture_logs() as logs:
+            client.send(upgrade_request("EIO=4&transport=websocket"))
+            assert await client.end() == b""
+    assert [entry["event"] for entry in logs] == ["task.failed"]
+
+
 async def test_a_full_server_says_when_to_come_back(server: Server) -> None:
     async with server.client() as first, server.client() as second, server.client() as third:
         await server.open(first)
@@ -292,16 +312,6 @@ async def test_the_forwarded_address_is_taken_with_its_request(server: Server) -
     async with server.client() as client:
         connection, _ = await server.open(client, x_forwarded_for="198.51.100.7")
         assert connection.address == "127.0.0.1"
-
-
-async def test_the_headers_of_the_handshake_are_not_kept(server: Server) -> None:
-    async with server.client() as client:
-        connection, _ = await server.open(client)
-        assert isinstance(connection.sink, NativeSink)
-        transport = connection.sink._transport
-        assert transport is not None
-        assert not hasattr(transport.request, "headers")
-        assert transport.response is native._ANSWER  # one for all
 
 
 async def test_bytes_are_counted_as_they_go_in_and_out(server: Server) -> None:

@@ -19,7 +19,7 @@ from tests.integration.transports.native_client import (
 )
 
 from callboard.realtime.connection import Connection, Reason
-from callboard.transports.native import MAX_UNSENT_PONGS, NativeSink
+from callboard.transports.native import MAX_UNSENT_PONGS, WebSocket
 from callboard.wire.engineio import Outgoing
 from callboard.wire.session import State
 
@@ -83,7 +83,7 @@ async def test_a_frame_over_the_bound_is_refused_by_its_head(server: Server) -> 
         client.send(frame(TEXT, b"4" * (OPTIONS.max_payload + 1))[:14])
         kind, reason = await client.hear()
         assert (kind, int.from_bytes(reason[:2], "big")) == (CLOSE, 1009)
-        assert await receiver.reason() is Reason.TRANSPORT
+        assert await receiver.reason() is Reason.PROTOCOL
 
 
 async def test_a_defect_is_logged_and_costs_one_connection(server: Server) -> None:
@@ -158,7 +158,7 @@ async def test_pings_of_a_peer_that_does_not_read_are_answered_within_a_bound(se
 
 async def test_nothing_is_left_for_the_garbage_collector(server: Server) -> None:
     def count() -> int:
-        return sum(type(thing) in (Connection, NativeSink) for thing in gc.get_objects())
+        return sum(isinstance(thing, Connection | WebSocket) for thing in gc.get_objects())
 
     gc.collect()
     gc.disable()

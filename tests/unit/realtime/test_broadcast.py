@@ -173,31 +173,28 @@ async def test_who_cannot_take_it_any_more_when_it_is_written_gets_it_by_the_que
 async def test_the_short_way_is_the_transports_while_it_takes_everything(rig: Rig) -> None:
     connection, _, _ = await rig.open("polling")
     websocket = FakeSink(sharing=True)
-    send = websocket.send_shared
-    ways = [connection.send_shared]
+    own = websocket.descriptor
+    assert own is not None
+    known = [connection.descriptor]
     connection.probe(websocket, "2probe")
     connection.probe(websocket, "5")
-    ways.append(connection.send_shared)
+    known.append(connection.descriptor)
     for change in (connection.pause, connection.resume, lambda: connection.close(Reason.ADMIN)):
         change()
-        ways.append(connection.send_shared)
-    assert ways == [None, send, None, send, None]
+        known.append(connection.descriptor)
+    assert known == [None, own, None, own, None]
 
 
 async def test_a_write_that_leaves_too_much_unsent_ends_the_connection(rig: Rig, pair: tuple[Opened, Opened]) -> None:
     (one, first), (two, second) = pair
-
-    def fill(opcode: int, buffer: bytearray, room: int) -> None:
-        assert (opcode, bytes(buffer[room:])) == (1, b"4a")
-        first.waiting = OPTIONS.max_unsent + 1
-        one.pause()
-
-    one.send_shared = fill
+    first.connection, first.full, first.waiting = one, True, OPTIONS.max_unsent + 1
+    first.block()
     broadcast(rig, "a", one, two)
     await turn()
     assert one.closed
     assert first.reasons == [Reason.SLOW]
-    assert rig.engine.traffic.bytes_out == (4 if second.send_shared is None else 8)
+    assert first.texts == ["4a"]
+    assert rig.engine.traffic.bytes_out == (0 if second.descriptor is None else 4), "the sinks count what they write"
     assert second.texts == ["4a"]
 
 
@@ -235,6 +232,7 @@ async def test_a_change_of_transport_in_its_turn_takes_it_along(rig: Rig) -> Non
 async def test_a_failing_transport_costs_the_others_nothing(rig: Rig, pair: tuple[Opened, Opened]) -> None:
     (one, first), (two, second) = pair
     first.failing = True
+    first.block()
     with capture_logs() as logs:
         broadcast(rig, "a", one, two)
         await turn()
@@ -244,13 +242,14 @@ async def test_a_failing_transport_costs_the_others_nothing(rig: Rig, pair: tupl
 
 
 async def test_what_is_sent_while_it_is_written_comes_behind_it(rig: Rig, pair: tuple[Opened, Opened]) -> None:
-    (one, _), (two, second) = pair
+    (one, first), (two, second) = pair
 
-    def answer(opcode: int, buffer: bytearray, room: int) -> None:
+    def answer() -> None:
         two.send(message("late"))
         broadcast(rig, "later", two)
 
-    one.send_shared = answer
+    first.at_write = answer
+    first.block()
     broadcast(rig, "a", one, two)
     await turn()
     await turn()
