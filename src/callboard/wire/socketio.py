@@ -8,10 +8,11 @@ that exist, acknowledgement callbacks, or who is allowed to do what.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -54,7 +55,7 @@ class PacketLimits:
 DEFAULT_LIMITS = PacketLimits()
 
 
-class Packet(NamedTuple):
+class Packet(msgspec.Struct, frozen=True):
     """One whole packet from a client.
 
     `type` is never a BINARY_ one: once its attachments are in place, an event is an event. `data` is the
@@ -106,7 +107,7 @@ class Decoder:
             return None
         attachments, self._attachments = self._attachments, []
         self._waiting = None
-        return waiting._replace(data=_fill(waiting.data, attachments))
+        return Packet(waiting.type, waiting.namespace, waiting.id, _fill(waiting.data, attachments))
 
 
 def decode_head(text: str, limits: PacketLimits = DEFAULT_LIMITS) -> tuple[Packet, int]:
@@ -116,9 +117,10 @@ def decode_head(text: str, limits: PacketLimits = DEFAULT_LIMITS) -> tuple[Packe
         raise ProtocolError("malformed Socket.IO packet")
     kind, attachments, namespace, ack_id, body = match.groups()
     packet_type = _TYPES[kind]
-    count = _attachment_count(packet_type, attachments, limits.max_attachments)
-    path = _namespace(namespace, limits.max_name_length)
-    packet_id = _ack_id(ack_id)
+    binary = packet_type in _PLAIN
+    count = _attachment_count(binary, attachments, limits.max_attachments) if binary or attachments else 0
+    path = "/" if namespace is None else _namespace(namespace, limits.max_name_length)
+    packet_id = None if ack_id is None else _ack_id(ack_id)
     data = decode_json(body, limits.max_json_depth) if body else None
     _check_data(packet_type, packet_id, data, bool(body), limits.max_name_length)
     if count:
@@ -132,9 +134,8 @@ def encode_event(namespace: str, name: str, payload: bytes, position: str | None
     `payload` is a JSON object in UTF-8 and is sent as it is. `position` goes last because Socket.IO's
     connection state recovery takes a trailing string for the offset.
     """
-    head = b"42" + _path(namespace) + b"[" + msgspec.json.encode(name) + b"," + payload
     tail = b"]" if position is None else b"," + msgspec.json.encode(position) + b"]"
-    return Outgoing(head + tail)
+    return Outgoing(_event_head(namespace, name) + payload + tail)
 
 
 def encode_args(packet_type: PacketType, namespace: str, args: list[Any], packet_id: int | None = None) -> Outgoing:
@@ -154,9 +155,13 @@ def encode_ack(namespace: str, packet_id: int, payload: bytes) -> Outgoing:
 
 
 def encode_connect(namespace: str, sid: str, pid: str | None = None) -> Outgoing:
-    """The server's CONNECT: the namespace is joined. `pid` is the id for connection state recovery."""
-    data = {"sid": sid} if pid is None else {"sid": sid, "pid": pid}
-    return Outgoing(b"40" + _path(namespace) + msgspec.json.encode(data))
+    """The server's CONNECT: the namespace is joined. `pid` is the id for connection state recovery.
+
+    Both ids: nothing that JSON would escape.
+    """
+    path = "" if namespace == "/" else namespace + ","
+    data = f'{{"sid":"{sid}"}}' if pid is None else f'{{"sid":"{sid}","pid":"{pid}"}}'
+    return Outgoing(f"40{path}{data}".encode())
 
 
 def encode_connect_error(namespace: str, message: str, data: dict[str, Any] | None = None) -> Outgoing:
@@ -191,21 +196,23 @@ _HEAD = re.compile(
     re.ASCII | re.DOTALL,
 )
 _TYPES = {str(kind.value): kind for kind in PacketType}
-_BINARY_TYPES = (PacketType.BINARY_EVENT, PacketType.BINARY_ACK)
+_CONNECT = PacketType.CONNECT  # an enum's members are looked up by Python code
 _PLAIN = {PacketType.BINARY_EVENT: PacketType.EVENT, PacketType.BINARY_ACK: PacketType.ACK}
 _BINARY = {PacketType.EVENT: PacketType.BINARY_EVENT, PacketType.ACK: PacketType.BINARY_ACK}
-_FROM_CLIENTS = frozenset(PacketType) - {PacketType.CONNECT_ERROR}
+
+
+@functools.lru_cache(maxsize=256)
+def _event_head(namespace: str, name: str) -> bytes:
+    return b"42" + _path(namespace) + b"[" + msgspec.json.encode(name) + b","
 
 
 def _path(namespace: str) -> bytes:
     return b"" if namespace == "/" else namespace.encode() + b","
 
 
-def _attachment_count(packet_type: PacketType, attachments: str | None, most: int) -> int:
-    if packet_type not in _BINARY_TYPES:
-        if attachments is not None:
-            raise ProtocolError("only a binary packet announces attachments")
-        return 0
+def _attachment_count(binary: bool, attachments: str | None, most: int) -> int:
+    if not binary:
+        raise ProtocolError("only a binary packet announces attachments")
     if attachments is None:
         raise ProtocolError("a binary packet must say how many attachments it has")
     count = int(attachments)
@@ -214,9 +221,7 @@ def _attachment_count(packet_type: PacketType, attachments: str | None, most: in
     return count
 
 
-def _namespace(namespace: str | None, longest: int) -> str:
-    if namespace is None:
-        return "/"
+def _namespace(namespace: str, longest: int) -> str:
     path = namespace.removesuffix(",").partition("?")[0]
     if len(path) > longest:
         raise ProtocolError(f"a namespace has at most {longest} characters")
@@ -226,9 +231,7 @@ def _namespace(namespace: str | None, longest: int) -> str:
     return path
 
 
-def _ack_id(number: str | None) -> int | None:
-    if number is None:
-        return None
+def _ack_id(number: str) -> int:
     value = int(number)
     if value > MAX_ACK_ID:
         raise ProtocolError("the acknowledgement id is too large")
@@ -245,11 +248,11 @@ def _depth(data: Any) -> int:
 
 
 def _check_data(packet_type: PacketType, packet_id: int | None, data: Any, present: bool, longest: int) -> None:
-    if packet_type not in _FROM_CLIENTS:
-        raise ProtocolError("a client does not send this packet type")
-    if packet_type is PacketType.CONNECT:
+    if packet_type is _CONNECT:
         if (present and not isinstance(data, dict)) or packet_id is not None:
             raise ProtocolError("CONNECT takes an object or nothing")
+    elif packet_type is PacketType.CONNECT_ERROR:
+        raise ProtocolError("a client does not send this packet type")
     elif packet_type is PacketType.DISCONNECT:
         if present or packet_id is not None:
             raise ProtocolError("DISCONNECT takes no data")
