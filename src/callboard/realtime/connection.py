@@ -40,6 +40,10 @@ class Reason(StrEnum):
     FAILED = "server failure"
 
 
+# What a text message begins with, as a plain text: an enum's members are looked up by Python code.
+_MESSAGE = PacketType.MESSAGE.value
+
+
 class Sink(Protocol):
     """The writing half of a transport.
 
@@ -85,6 +89,7 @@ class Receiver(Protocol):
 class Connection:
     """See the module. Everything here is called on the event loop's thread and returns at once.
 
+    `closed`: whether the connection has ended. A plain attribute: everybody asks, several times a message.
     `descriptor`: the sink's, while it takes everything; None while it is paused and after the end.
     """
 
@@ -96,6 +101,7 @@ class Connection:
         "_standing_by",
         "accepted",
         "address",
+        "closed",
         "descriptor",
         "paused",
         "receiver",
@@ -110,6 +116,7 @@ class Connection:
         self.sink = sink
         self.address = address
         self.accepted = False
+        self.closed = False
         self.slot = -1
         self.paused = False
         self.descriptor = sink.descriptor
@@ -118,11 +125,6 @@ class Connection:
         self._queued = False
         self._held: dict[str, Outgoing] | None = None
         self._standing_by: tuple[Sink, float] | None = None
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection has ended."""
-        return self.session.state is State.CLOSED
 
     @property
     def transport(self) -> str:
@@ -205,7 +207,9 @@ class Connection:
             return
         try:
             if isinstance(message, bytes):
-                self._take(Packet(PacketType.MESSAGE, message))
+                self._hand_on(message)
+            elif message.startswith(_MESSAGE):
+                self._hand_on(message[1:])
             else:
                 self._take(engineio.decode_packet(message))
         except ProtocolError as error:
@@ -230,10 +234,14 @@ class Connection:
     def _take(self, packet: Packet) -> None:
         data = self.session.receive(packet, self._engine.clock.monotonic())
         if data is not None:
-            if self.receiver is not None:
-                self.receiver.on_message(data)
-        elif self.closed:
+            self._hand_on(data)
+        elif self.session.state is State.CLOSED:
             self._end(Reason.CLIENT)
+
+    def _hand_on(self, data: str | bytes) -> None:
+        """A message, which every state of the session lets through."""
+        if self.receiver is not None:
+            self.receiver.on_message(data)
 
     # Change of transport
 
@@ -315,6 +323,7 @@ class Connection:
             self._end(reason)
 
     def _end(self, reason: Reason) -> None:
+        self.closed = True
         self._engine.turn.settle()
         self.paused, self.descriptor = True, None
         batch, self._pending = self._pending, []
