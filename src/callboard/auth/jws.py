@@ -21,8 +21,8 @@ from callboard.auth.keys import Key
 
 MAX_HEADERS = 64
 _SIMPLE = frozenset({"alg", "typ", "kid"})
-_STANDARD = bytes.maketrans(b"-_", b"+/")
-_URLSAFE = bytes.maketrans(b"+/", b"-_")
+# To the standard alphabet; what a base64url segment does not have becomes what neither has.
+_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 # Whether a signature (the second) is the one of these bytes.
 Check = Callable[[bytes, bytes], bool]
@@ -90,9 +90,9 @@ def _prepare(algorithm: Algorithm, key: Key) -> Check:
 
 def _decode(segment: bytes) -> bytes | None:
     """The bytes of a base64url segment, if it is the one way to write them."""
+    standard = segment.translate(_STANDARD) + b"=" * (-len(segment) % 4)
     try:
-        data = binascii.a2b_base64(segment.translate(_STANDARD) + b"=" * (-len(segment) % 4))
+        data = binascii.a2b_base64(standard)
     except binascii.Error:
         return None
-    written = binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_URLSAFE)
-    return data if written == segment else None
+    return data if binascii.b2a_base64(data, newline=False) == standard else None
