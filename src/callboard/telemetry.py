@@ -7,6 +7,7 @@ Prometheus metrics. A fact is logged once, where it is known best. Never: a toke
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -70,6 +71,12 @@ COMMIT_TO_WRITE = Histogram(
     "From a message's commit to its write to sockets",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+
+@functools.cache
+def closed(reason: str) -> Counter:
+    """The count in CLOSED of those that end so. To look it up takes as long as all else that an end does."""
+    return CLOSED.labels(reason)
 
 
 @dataclass(frozen=True)

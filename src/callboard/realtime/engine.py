@@ -19,6 +19,7 @@ from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Opening
 from callboard.wire.fragments import MAX_FRAGMENTS
 from callboard.wire.session import Session, State
 
+_BEGINNINGS = {"polling": State.POLLING, "websocket": State.WEBSOCKET}
 # The ends that this side decided on and that nothing else logs: a refusal and a defect have lines of their own.
 _LOGGED = frozenset(
     {
@@ -87,7 +88,7 @@ class Engine:
         now = self.clock.monotonic()
         session = Session(
             ids.session_id(),
-            State.POLLING if sink.name == "polling" else State.WEBSOCKET,
+            _BEGINNINGS[sink.name],
             now=now,
             ping_interval=self.options.ping_interval,
             ping_timeout=self.options.ping_timeout,
@@ -98,7 +99,7 @@ class Engine:
         self.by_transport[sink.name] += 1
         self._unaccepted[address] = self._unaccepted.get(address, 0) + 1
         due = connection.receiver.on_due(now)
-        self._wheel.schedule(connection, session.deadline if due is None else min(due, session.deadline))
+        self._wheel.schedule(connection, session.deadline if due is None or due > session.deadline else due)
         sink.write([self._opening(upgrades).packet(session.sid)])
         return connection
 
@@ -129,7 +130,7 @@ class Engine:
             self.accept(connection)
             self._wheel.remove(connection)
             self.by_transport[connection.sink.name] -= 1
-            telemetry.CLOSED.labels(reason.value).inc()
+            telemetry.closed(reason).inc()
             if reason in _LOGGED:
                 transport, address = connection.sink.name, connection.address
                 telemetry.log.info("socket.closed", reason=reason.value, transport=transport, address=address)

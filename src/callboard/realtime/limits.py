@@ -47,7 +47,8 @@ class TokenBucket:
 
     def take(self, rate: float, burst: int, now: float) -> bool:
         """Take a token; whether there was one."""
-        self._tokens = min(burst, self._tokens + (now - self._at) * rate) - 1.0
+        tokens = self._tokens + (now - self._at) * rate
+        self._tokens = (tokens if tokens < burst else burst) - 1.0
         self._at = now
         return self._tokens >= 0.0
 

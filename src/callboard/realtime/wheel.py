@@ -38,7 +38,9 @@ class Wheel:
 
     def schedule(self, thing: Timed, at: float) -> None:
         """Set the deadline of a thing that has none."""
-        slot = max(self._tick(at) + 1, self._next)
+        slot = self._tick(at) + 1
+        if slot < self._next:
+            slot = self._next
         thing.slot = slot
         bucket = self._buckets.get(slot)
         if bucket is None:

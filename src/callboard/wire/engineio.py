@@ -137,11 +137,12 @@ class Opening:
 
     def __init__(self, handshake: Handshake) -> None:
         """`handshake`: of any of the sessions, with an empty sid."""
-        self._before, _, self._behind = open_packet(handshake).text.partition(b'""')
+        before, quotes, behind = open_packet(handshake).text.partition(b'""')
+        self._before, self._behind = before + quotes[:1], quotes[1:] + behind
 
     def packet(self, sid: str) -> Outgoing:
         """The first packet of this session. `sid`: nothing that JSON would escape."""
-        return Outgoing(b'%b"%b"%b' % (self._before, sid.encode(), self._behind))
+        return Outgoing(self._before + sid.encode() + self._behind)
 
 
 def decode_packet(text: str) -> Packet:
