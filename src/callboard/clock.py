@@ -1,7 +1,7 @@
 """Time, as a thing that can be handed in.
 
 Owns: the `Clock` protocol and the real one. `monotonic()` is for every timeout and interval, `now()` for
-timestamps people see. Never: a sleep, a timer.
+timestamps people see, `timestamp()` for what is compared with the numbers of a token. Never: a sleep, a timer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The wall clock: an aware datetime in UTC."""
 
+    def timestamp(self) -> float:
+        """The same in seconds since 1970."""
+
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; never goes back."""
 
@@ -25,8 +28,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock."""
 
-    # Both are asked several times a message: functions in C, with none of ours around them.
+    # Asked several times a message: functions in C, with none of ours around them.
     now = staticmethod(functools.partial(datetime.now, UTC))
+    timestamp = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
 
 

@@ -32,9 +32,7 @@ class Unread:
 
 class Member:
     def __init__(self, user: str) -> None:
-        self.principal = Principal(
-            id=user, name=None, roles=frozenset(), teams=frozenset(), expires_at=NOW + timedelta(hours=1)
-        )
+        self.principal = Principal(id=user, name=None, roles=frozenset(), teams=frozenset())
 
 
 class Namespace:

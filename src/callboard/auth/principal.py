@@ -20,6 +20,9 @@ MAX_TEXT = 255
 MAX_ROLES = 64
 MAX_TEAMS = 256
 
+_FIRST_SECOND = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+_LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
 # Control characters, NUL among them, have no place in an id; lone surrogates cannot be stored as UTF-8.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -27,7 +30,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated caller.
 
-    `id` has 1 to 255 characters, none of them a control character. `expires_at` (aware, UTC) is the end of
+    `id` has 1 to 255 characters, none of them a control character. `expires` (seconds since 1970) is the end of
     the token it came from; None for a principal that no token made (the process itself).
     """
 
@@ -35,7 +38,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     roles: frozenset[str] = frozenset()
     teams: frozenset[str] = frozenset()
-    expires_at: datetime | None = None
+    expires: float | None = None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """`expires` as an aware time in UTC."""
+        return None if self.expires is None else datetime.fromtimestamp(self.expires, UTC)
 
     @property
     def is_admin(self) -> bool:
@@ -54,13 +62,13 @@ def principal_from_claims(claims: Mapping[str, object]) -> Principal:
         name=_name(claims.get("name")),
         roles=_words(claims.get("roles"), "roles", MAX_ROLES),
         teams=_words(claims.get("teams"), "teams", MAX_TEAMS),
-        expires_at=_instant(claims.get("exp")),
+        expires=_instant(claims.get("exp")),
     )
 
 
 def numeric_date(value: object, claim: str) -> float:
     """Seconds since 1970 (RFC 7519, NumericDate). Raises Invalid for anything but a finite number."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             seconds = float(value)
         except OverflowError:
@@ -102,9 +110,9 @@ def _text(value: str, claim: str) -> str:
     return value
 
 
-def _instant(value: object) -> datetime:
+def _instant(value: object) -> float:
+    """Seconds that a datetime can hold too."""
     seconds = numeric_date(value, "exp")
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise Invalid("the claim exp is out of range", field="exp") from None
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise Invalid("the claim exp is out of range", field="exp")
+    return seconds

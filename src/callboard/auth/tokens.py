@@ -11,8 +11,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
 
 import httpx
 import jwt
@@ -38,9 +37,9 @@ _BEARER = re.compile(r"bearer[ \t]+(\S.*)", re.IGNORECASE)
 _AGAIN = "sign in again for a new one"
 
 
-class _Checked(NamedTuple):
+class _Checked(msgspec.Struct, frozen=True):
     principal: Principal
-    expires: datetime
+    expires: float
     issued: float | None
 
 
@@ -88,7 +87,7 @@ class TokenVerifier:
             self._remember(digest, checked)
         else:
             self._checked.move_to_end(digest)
-        if self._clock.now() >= checked.expires:
+        if self._clock.timestamp() >= checked.expires:
             self._checked.pop(digest, None)
             raise Unauthenticated(f"The token has expired: {_AGAIN}", code="token_expired")
         if self._revocations.refuses(checked.principal.id, checked.issued):
@@ -146,15 +145,15 @@ class TokenVerifier:
             raise _invalid("it comes from another issuer (iss)")
         if self._audience is not None and not _addressed(claims.get("aud"), self._audience):
             raise _invalid("it is meant for another audience (aud)")
-        assert principal.expires_at is not None  # it was made of claims
-        return _Checked(principal, principal.expires_at, issued)
+        assert principal.expires is not None  # it was made of claims
+        return _Checked(principal, principal.expires, issued)
 
     def _past(self, claims: Mapping[str, object], claim: str) -> float | None:
         """A time that may not lie in the future; None if the claim is absent. Raises Invalid, Unauthenticated."""
         if claim not in claims:
             return None
         at = numeric_date(claims[claim], claim)
-        if at > self._clock.now().timestamp() + LEEWAY_SECONDS:
+        if at > self._clock.timestamp() + LEEWAY_SECONDS:
             raise _invalid(f"its claim {claim} lies in the future; compare the clocks")
         return at
 

@@ -7,7 +7,6 @@ the rate of its messages: they are handled one after another. Never: the transpo
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from callboard import ids, telemetry
@@ -24,6 +23,8 @@ from callboard.wire.socketio import Decoder, Packet, PacketType
 
 if TYPE_CHECKING:
     from callboard.realtime.node import Node
+
+_CONNECT = PacketType.CONNECT  # an enum's members are looked up by Python code
 
 
 class Client:
@@ -56,7 +57,7 @@ class Client:
         self._bucket = TokenBucket(node.limits.burst, now)
         self._members: dict[str, Member] = {}
         self._connect_by: float | None = now + node.limits.connect_timeout
-        self._expires: datetime | None = None
+        self._expires: float | None = None
         self._joining: str | None = None
         self._renewed = False
         self.subscribed = 0
@@ -73,7 +74,7 @@ class Client:
         self._received += len(data)
         if packet is None:
             return
-        if packet.type is PacketType.CONNECT:
+        if packet.type is _CONNECT:
             self._greeted = True
         elif not self._greeted:
             raise ProtocolError("the first packet must be CONNECT")
@@ -96,7 +97,7 @@ class Client:
         if self._expires is None:
             return self._connect_by
         # A token ends by the wall clock, which may be set meanwhile: it is asked each time.
-        left = (self._expires - self._node.engine.clock.now()).total_seconds()
+        left = self._expires - self._node.engine.clock.timestamp()
         if left <= 0:
             self._connection.close(Reason.EXPIRED)
             return None
@@ -131,10 +132,12 @@ class Client:
         self._note_expiry()
 
     def _note_expiry(self) -> None:
-        ends = [end for member in self._members.values() if (end := member.principal.expires_at) is not None]
+        ends = [end for member in self._members.values() if (end := member.principal.expires) is not None]
         self._expires = min(ends, default=None)
-        if self._expires is None and self._connect_by is None:
-            return
+        self._hasten()
+
+    def _hasten(self) -> None:
+        """A deadline may be earlier than the wheel knows, or have passed."""
         at = self.on_due(self._node.engine.clock.monotonic())
         if at is not None:
             self._node.engine.hasten(self._connection, at)
@@ -168,7 +171,7 @@ class Client:
     def _handled_at_once(self, packet: Packet) -> bool:
         """Whether a packet was handled without a task, which costs as much as a token's check. None may be waiting."""
         try:
-            return packet.type is PacketType.CONNECT and self._connect_at_once(packet)
+            return packet.type is _CONNECT and self._connect_at_once(packet)
         except Exception as error:  # as in _work
             self._connection.close(Reason.FAILED)
             telemetry.log.error("task.failed", task="client", reason=repr(error), exc_info=error)
@@ -238,7 +241,8 @@ class Client:
         namespace, recovery = self._node.find(name), self._node.recovery
         if namespace is None or name in self._members:
             return False
-        if recovery is not None and (not recovery.ready or not auth.keys().isdisjoint(REQUESTS)):
+        position = None if recovery is None else recovery.reached()
+        if recovery is not None and (position is None or not REQUESTS.isdisjoint(auth)):
             return False
         try:
             principal = without_waiting(self._node.authenticate(auth))
@@ -250,8 +254,8 @@ class Client:
             return True
         if member is not None:
             self._enter(member)
-            if recovery is not None:
-                member.pid = recovery.pid(recovery.now(), name, principal.id, at=member.connected_at)
+            if recovery is not None and position is not None:
+                member.pid = recovery.pid(position, name, principal.id, at=member.joined)
             self._connection.send(socketio.encode_connect(name, member.sid, member.pid))
             self._joined(member, auth)
         return True
@@ -290,7 +294,10 @@ class Client:
     def _joined(self, member: Member, auth: dict[str, Any]) -> None:
         self._joining = None
         member.namespace.connected(member, auth)
-        self._note_expiry()
+        end = member.principal.expires
+        if end is not None and (self._expires is None or end < self._expires):
+            self._expires = end
+            self._hasten()
 
     def _too_many(self, user_id: str) -> bool:
         """Whether this connection is one too many of its user's; then it is closed, which the client retries."""
@@ -307,8 +314,9 @@ class Client:
         self._members[member.namespace.name] = member
         self._connect_by = None
         self._node.engine.accept(self._connection)
-        member.namespace.hub.add(member)
-        member.join(*member.namespace.rooms_of(member.principal))
+        rooms = member.namespace.rooms_of(member.principal)
+        member.rooms.update(rooms)
+        member.namespace.hub.add(member, rooms)
 
     async def _enter_recovering(self, member: Member, recovery: Recovery, auth: dict[str, Any]) -> bool:
         """Let a client in, with what it missed; False if its connection has ended meanwhile.
@@ -351,7 +359,7 @@ class Client:
                 member.unsubscribe(*rooms)
             # Not further than the client is: what it missed since its snapshot follows, and may be lost with the line.
             start = until if missed is None or after is None else until._replace(seq=after)
-            pid = recovery.pid(start, name, user, at=self._node.engine.clock.now())
+            pid = recovery.pid(start, name, user, at=self._node.engine.clock.timestamp())
         member.pid = pid
         if auth.get("pid") is not None:
             recovery.count(recovered)

@@ -6,7 +6,6 @@ or bytes of a transport (see `callboard.transports`).
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -136,9 +135,9 @@ class Connection:
         """The engine's totals."""
         return self._engine.traffic
 
-    def wall_clock(self) -> datetime:
-        """The time, for people."""
-        return self._engine.clock.now()
+    def timestamp(self) -> float:
+        """The time of the wall clock, in seconds since 1970."""
+        return self._engine.clock.timestamp()
 
     # Outbound
 

@@ -5,7 +5,7 @@ Owns: the index from rooms to members. Never: sending, or who may join.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, Generic, TypeVar
 
 M = TypeVar("M")
@@ -33,9 +33,11 @@ class Hub(Generic[M]):
         """How many rooms anybody is in."""
         return len(self._alone) + len(self._rooms)
 
-    def add(self, member: M) -> None:
-        """Let a member in, without rooms."""
+    def add(self, member: M, rooms: Iterable[str] = ()) -> None:
+        """Let a member in, and into rooms."""
         self._everyone.add(member)
+        for room in rooms:
+            self.join(member, room)
 
     def join(self, member: M, room: str) -> None:
         """Put a member into a room. Twice is as once."""
@@ -74,6 +76,9 @@ class Hub(Generic[M]):
         """Each member of any of the rooms, once; everyone if no room is given. Not to be kept or changed."""
         if not rooms:
             return self._everyone
+        if len(rooms) == 1:
+            (room,) = rooms
+            return (self._alone[room],) if room in self._alone else self._rooms.get(room, ())
         # Not a loop of ours, which would take twice as long: a batch goes to hundreds of rooms of one.
         alone: set[Any] = set(map(self._alone.get, rooms))
         alone.discard(None)

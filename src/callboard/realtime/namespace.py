@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard import telemetry
@@ -50,13 +51,13 @@ class Member:
 
     `outlet` is what its messages are sent to: the connection, or what stands in for it while the client recovers.
     `pid` is its recovery id, if it has one; `subscriptions` are the rooms that it asked for.
-    `number` grows with each that joins, in the whole process.
+    `number` grows with each that joins, in the whole process. `joined`: when, in seconds since 1970.
     """
 
     __slots__ = (
-        "connected_at",
         "connection",
         "holder",
+        "joined",
         "namespace",
         "number",
         "outlet",
@@ -78,9 +79,14 @@ class Member:
         self.holder = holder
         self.rooms: set[str] = set()
         self.number = next(_NUMBERS)
-        self.connected_at = connection.wall_clock()
+        self.joined = connection.timestamp()
         self.subscriptions: frozenset[str] = frozenset()
         self.pid: str | None = None
+
+    @property
+    def connected_at(self) -> datetime:
+        """`joined` as an aware time in UTC."""
+        return datetime.fromtimestamp(self.joined, UTC)
 
     def emit(self, name: str, payload: bytes) -> None:
         """Send a message to this client alone. `payload` is a JSON object in UTF-8."""

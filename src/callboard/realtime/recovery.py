@@ -16,7 +16,6 @@ import bisect
 import itertools
 from collections import deque
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from callboard import telemetry
@@ -283,25 +282,24 @@ class Recovery:
             if not reached.done():
                 del self._waiting[bisect.bisect_left(self._waiting, waiting)]
 
-    @property
-    def ready(self) -> bool:
-        """Whether there was contact with the log."""
-        return self._head.position is not None
-
     async def position(self) -> Position:
         """How far this node was given the log. Waits for the first contact with it."""
-        while self._head.position is None:
+        while (position := self.reached()) is None:
             await self._head.until_ready()
-        return self.now()
+        return position
 
     def now(self) -> Position:
         """The same, after the first contact."""
+        position = self.reached()
+        assert position is not None
+        return position
+
+    def reached(self) -> Position | None:
+        """The same; None before the first contact."""
         text = self._head.position
         if text != self._read[0]:  # many clients connect between two messages
             self._read = text, parse_position(text)
-        position = self._read[1]
-        assert position is not None
-        return position
+        return self._read[1]
 
     def delivered(self, envelope: Envelope, outgoing: Outgoing | None) -> None:
         """A durable message was delivered on this node; called for each, in order."""
@@ -311,9 +309,9 @@ class Recovery:
         if self._waiting:
             self._wake(position.seq)
 
-    def pid(self, position: Position, namespace: str, user_id: str, *, at: datetime) -> str:
-        """A new pid."""
-        return self._pids.make(position, namespace, user_id, at=int(at.timestamp()))
+    def pid(self, position: Position, namespace: str, user_id: str, *, at: float) -> str:
+        """A new pid. `at`: now, in seconds since 1970."""
+        return self._pids.make(position, namespace, user_id, at=int(at))
 
     def claim(self, auth: dict[str, Any], position: Position, namespace: str, user_id: str) -> Claim | None:
         """What a CONNECT's payload asks to recover; None if it asks for nothing, or for what is not this user's."""

@@ -7,7 +7,7 @@ already, a request that waits for it. A token without a name or without teams ta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from callboard.errors import CallboardError
 from callboard.store.database import Queries
@@ -33,9 +33,9 @@ class People:
         self._waiting: dict[str, _Person] = {}
         self._wake = asyncio.Event()
 
-    def note(self, user_id: str, name: str | None, teams: Iterable[str]) -> None:
+    def note(self, user_id: str, name: str | None, teams: Collection[str]) -> None:
         """A token of this person was verified. Returns at once."""
-        person = name, tuple(sorted(teams))
+        person = name, tuple(sorted(teams)) if teams else ()
         if self._known.get(user_id) == person or person == (None, ()):
             return
         if len(self._known) >= MAX_KNOWN:

@@ -21,6 +21,9 @@ class Clock:
     def now(self) -> datetime:
         return datetime(2026, 3, 1, 12, 59, 30, tzinfo=UTC)
 
+    def timestamp(self) -> float:
+        return self.now().timestamp()
+
     def monotonic(self) -> float:
         return 0.0
 

@@ -20,8 +20,9 @@ def test_claims_become_a_principal() -> None:
         name="Mira",
         roles=frozenset({"admin"}),
         teams=frozenset({"art"}),
-        expires_at=datetime.fromtimestamp(EXP, UTC),
+        expires=EXP,
     )
+    assert principal.expires_at == datetime.fromtimestamp(EXP, UTC)
     assert principal.is_admin
 
 

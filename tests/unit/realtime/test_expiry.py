@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,8 +16,8 @@ from callboard.realtime.connection import Reason
 
 
 def principal(clock: TurnedClock, seconds: float, user: str = "u1", *roles: str, team: str = "art") -> Principal:
-    ends = clock.now() + timedelta(seconds=seconds)
-    return Principal(id=user, roles=frozenset(roles), teams=frozenset({team}), expires_at=ends)
+    ends = clock.timestamp() + seconds
+    return Principal(id=user, roles=frozenset(roles), teams=frozenset({team}), expires=ends)
 
 
 async def turn(timers: Timers, peer: Peer, seconds: float) -> None:

@@ -80,7 +80,8 @@ async def test_messages_are_counted_by_receiver_and_acknowledgements_are_not(sta
 class TwoMissed:
     """A recovery in which every client has missed two messages."""
 
-    ready = False  # nobody is let in without being asked
+    def reached(self) -> None:
+        """Nobody is let in without being asked."""
 
     async def position(self) -> Position:
         return Position("e", 2)

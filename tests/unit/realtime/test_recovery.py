@@ -158,7 +158,7 @@ def claim(rig: Rig, auth: dict[str, Any], user: str = "u1", epoch: str = "epoch"
 
 async def test_a_claim_is_the_later_of_pid_and_offset() -> None:
     rig = Rig()
-    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1", at=NOW)
+    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1", at=NOW.timestamp())
     assert claim(rig, {"pid": pid}) == ("epoch", 5)
     issued = rig.recovery.claim({"pid": pid}, Position("epoch", 0), "/feed", "u1")
     assert issued is not None
@@ -172,7 +172,7 @@ async def test_a_claim_is_the_later_of_pid_and_offset() -> None:
 
 async def test_a_claim_needs_the_clients_own_pid() -> None:
     rig = Rig()
-    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1", at=NOW)
+    pid = rig.recovery.pid(Position("epoch", 5), "/feed", "u1", at=NOW.timestamp())
     assert claim(rig, {}) is None
     assert claim(rig, {"offset": "epoch.9"}) is None
     assert claim(rig, {"pid": pid, "offset": "epoch.9"}, user="u2") is None
