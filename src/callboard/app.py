@@ -143,7 +143,8 @@ class Callboard:
         # Here, so that no request comes before it; and again by the relay, so that nothing is missed in between.
         self.revocations.add_all(await revocations.load(self.database))
         broker = MemoryBroker(self.node.deliver)
-        self.unread = UnreadCounts(self.database, broker, lambda user: self.node.has_room("/feed", f"user:{user}"))
+        feed = self.node.namespace("/feed").hub
+        self.unread = UnreadCounts(self.database, broker, lambda user: feed.has(f"user:{user}"))
         deliver = reactions.deliver_logged(self.node, self.unread, clock)
         deliver = reactions.revoke_logged(self.node, self.revocations, deliver)
         self.relay = Relay(

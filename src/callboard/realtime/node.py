@@ -140,24 +140,18 @@ class Node:
             return 0
         outgoing = socketio.encode_event(envelope.namespace, envelope.name, envelope.payload, envelope.position)
         durable = envelope.position is not None
-        connections = [member.connection for member in members if member.outlet is member.connection]
-        if len(connections) < len(members):
-            self._hold(members, outgoing, envelope.key, durable)
-        self.engine.turn.broadcast(connections, outgoing, envelope.key, volatile=not durable)
+        if len(members) == 1:
+            _give(members, outgoing, envelope.key, durable)
+        else:
+            connections = [member.connection for member in members if member.outlet is member.connection]
+            if len(connections) < len(members):
+                held = [member for member in members if member.outlet is not member.connection]
+                _give(held, outgoing, envelope.key, durable)
+            self.engine.turn.broadcast(connections, outgoing, envelope.key, volatile=not durable)
         if durable and self.recovery is not None:
             self.recovery.delivered(envelope, outgoing)
         self.engine.traffic.messages_out += len(members)
         return len(members)
-
-    def _hold(self, members: Iterable[Member], outgoing: Outgoing, key: str | None, durable: bool) -> None:
-        """Give a message to the members that are still given what they missed."""
-        for member in members:
-            if member.outlet is member.connection:
-                continue
-            if durable:
-                member.outlet.send(outgoing)
-            else:
-                member.outlet.send_volatile(outgoing, key)
 
     def memberships_of(self, user_id: str) -> int:
         """In how many namespaces all connections of this user's are: no fewer than the connections."""
@@ -253,3 +247,12 @@ class Node:
         member.holder.renew(principal)
         ends = principal.expires_at
         return msgspec.structs.asdict(TokenRenewed(expires_at=None if ends is None else utc_text(ends)))
+
+
+def _give(members: Iterable[Member], outgoing: Outgoing, key: str | None, durable: bool) -> None:
+    """A message to few: each has it in its own queue, or with what it is still given of what it missed."""
+    for member in members:
+        if durable:
+            member.outlet.send(outgoing)
+        else:
+            member.outlet.send_volatile(outgoing, key)
