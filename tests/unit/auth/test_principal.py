@@ -65,6 +65,8 @@ def test_optional_claims_may_be_absent_null_or_empty() -> None:
         ("exp", float("inf")),
         ("exp", 10**400),
         ("exp", 10**15),
+        ("exp", 253_402_300_800),  # the year 10000
+        ("exp", -(10**15)),
     ],
 )
 def test_a_wrong_claim_is_named_and_not_repeated(claim: str, value: object) -> None:
@@ -88,6 +90,14 @@ def test_the_bounds_themselves_are_allowed() -> None:
     assert len(principal.id) == 255
     assert len(principal.roles) == 64
     assert len(principal.teams) == 256
+
+
+@pytest.mark.parametrize("end", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"])
+def test_an_end_is_one_that_a_date_can_hold(end: str) -> None:
+    expires = datetime.fromisoformat(end)
+    principal = principal_from_claims({"sub": "u1", "exp": expires.timestamp()})
+    assert principal.expires_at == expires
+    assert Principal(id="process").expires_at is None
 
 
 def test_by_default_everybody_reads_and_only_an_admin_publishes() -> None:

@@ -43,12 +43,14 @@ async def test_a_connection_ends_within_five_seconds_of_its_token(stage: Stage, 
     assert not any(text.startswith(("41", "44")) for text in peer.sink.texts), "it may come back with a new token"
 
 
-async def test_the_first_end_of_several_tokens_counts(stage: Stage, timers: Timers) -> None:
+@pytest.mark.parametrize("admin", ["long", "short", "endless"])
+async def test_the_first_end_of_several_tokens_counts(stage: Stage, timers: Timers, admin: str) -> None:
     stage.door.tokens["long"] = principal(timers.clock, 1000, "u1", "admin")
-    stage.door.tokens["short"] = principal(timers.clock, 10, "u2")
+    stage.door.tokens["short"] = principal(timers.clock, 10, "u2", "admin")
+    stage.door.tokens["endless"] = Principal(id="u3", roles=frozenset({"admin"}))
     peer = stage.peer()
-    await peer.join("/admin", "long")
-    await peer.join("/feed", "short")
+    await peer.join("/admin", admin)
+    await peer.join("/feed", "long" if admin == "short" else "short")
     await turn(timers, peer, 13)
     assert peer.sink.reasons == [Reason.EXPIRED]
 

@@ -17,6 +17,15 @@ def test_everyone_is_in_no_room() -> None:
     assert set(hub.select(["a"])) == set()
 
 
+def test_a_member_comes_with_rooms() -> None:
+    hub: Hub[str] = Hub()
+    hub.add("a", ["red", "blue"])
+    hub.add("b", ["blue"])
+    assert len(hub) == 2
+    assert set(hub.select(["red"])) == {"a"}
+    assert set(hub.select(["blue"])) == {"a", "b"}
+
+
 def test_a_member_of_several_rooms_is_found_once() -> None:
     hub: Hub[str] = Hub()
     for member in "abc":
