@@ -14,7 +14,7 @@ from callboard.auth.principal import Principal
 from callboard.errors import CallboardError, Forbidden, ProtocolError, RateLimited, Unavailable
 from callboard.realtime.at_once import without_waiting
 from callboard.realtime.connection import Connection, Reason
-from callboard.realtime.limits import TokenBucket
+from callboard.realtime.limits import SLOW_DOWN, TokenBucket
 from callboard.realtime.namespace import INTERNAL, Member, Namespace
 from callboard.realtime.recovery import MAX_BYTES, REQUESTS, Backlog, Recovery
 from callboard.wire import socketio
@@ -137,7 +137,7 @@ class Client:
         self._hasten()
 
     def _hasten(self) -> None:
-        """A deadline may be earlier than the wheel knows, or have passed."""
+        """A deadline may be earlier than the wheel knows, or have passed; of later ones `on_due` tells it."""
         at = self.on_due(self._node.engine.clock.monotonic())
         if at is not None:
             self._node.engine.hasten(self._connection, at)
@@ -152,7 +152,7 @@ class Client:
             return
         telemetry.REFUSED.labels(RateLimited.code).inc()
         if packet.type is PacketType.EVENT and packet.id is not None and packet.namespace in self._members:
-            self._connection.send(socketio.encode_args(PacketType.ACK, packet.namespace, [_SLOW_DOWN], packet.id))
+            self._connection.send(socketio.encode_args(PacketType.ACK, packet.namespace, [SLOW_DOWN], packet.id))
 
     def _queue(self, packet: Packet, size: int) -> None:
         limits = self._node.limits
@@ -229,7 +229,7 @@ class Client:
         namespace = self._node.find(name)
         if namespace is None:
             self._log_refusal("invalid_namespace", f"there is no namespace {name!r}")
-            self._refuse(name, "Invalid namespace")
+            self._connection.send(socketio.encode_connect_error(name, "Invalid namespace"))
         elif name in self._members:
             self._connection.refuse(ProtocolError("CONNECT to a namespace that is joined"))
         else:
@@ -289,7 +289,7 @@ class Client:
             # It will pass: the stock client comes back when its transport ends, and not after CONNECT_ERROR.
             self._connection.close(Reason.UNAVAILABLE)
         else:
-            self._refuse(namespace.name, error.message, {"code": error.code})
+            self._connection.send(socketio.encode_connect_error(namespace.name, error.message, {"code": error.code}))
 
     def _joined(self, member: Member, auth: dict[str, Any]) -> None:
         self._joining = None
@@ -376,9 +376,6 @@ class Client:
         telemetry.log.info("socket.refused", code=code, address=self._connection.address, reason=reason)
         telemetry.REFUSED.labels(code).inc()
 
-    def _refuse(self, name: str, message: str, data: dict[str, Any] | None = None) -> None:
-        self._connection.send(socketio.encode_connect_error(name, message, data))
-
     def _leave(self, name: str) -> None:
         member = self._members.pop(name, None)
         if member is None:
@@ -401,8 +398,3 @@ class Client:
                 self._log_refusal(error.code, error.message)
                 self._connection.send(socketio.encode_disconnect(member.namespace.name))
                 self._leave(member.namespace.name)
-
-
-_SLOW_DOWN: dict[str, object] = {
-    "error": {"code": RateLimited.code, "message": "too many messages: wait a second, then go on more slowly"}
-}

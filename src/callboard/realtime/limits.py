@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callboard.errors import RateLimited
 from callboard.wire.socketio import DEFAULT_LIMITS, PacketLimits
+
+# What a message over the rate answers.
+SLOW_DOWN: dict[str, object] = {
+    "error": {"code": RateLimited.code, "message": "too many messages: wait a second, then go on more slowly"}
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,15 +139,14 @@ class Node:
                 self.recovery.delivered(envelope, None)
             return 0
         outgoing = socketio.encode_event(envelope.namespace, envelope.name, envelope.payload, envelope.position)
-        durable = envelope.position is not None
+        key, durable = envelope.key, envelope.position is not None
         if len(members) == 1:
-            _give(members, outgoing, envelope.key, durable)
+            _give(members, outgoing, key, durable)
         else:
             connections = [member.connection for member in members if member.outlet is member.connection]
             if len(connections) < len(members):
-                held = [member for member in members if member.outlet is not member.connection]
-                _give(held, outgoing, envelope.key, durable)
-            self.engine.turn.broadcast(connections, outgoing, envelope.key, volatile=not durable)
+                _give([each for each in members if each.outlet is not each.connection], outgoing, key, durable)
+            self.engine.turn.broadcast(connections, outgoing, key, volatile=not durable)
         if durable and self.recovery is not None:
             self.recovery.delivered(envelope, outgoing)
         self.engine.traffic.messages_out += len(members)
