@@ -22,8 +22,8 @@ from bench.processes import Cores, machine
 from bench.report import percentile
 from bench.stored import Stored
 from callboard.notifications.store import pages_statement
-from callboard.store.database import SESSION_SETTINGS
 from callboard.store.migrate import migrate
+from callboard.store.pool import SESSION_SETTINGS
 
 USERS, SHARE = 100_000, 100
 INDEX = "notification_recipients_list"

@@ -19,14 +19,9 @@ from typing import Any
 import asyncpg
 
 from callboard.clock import Clock
-from callboard.store.database import (
-    COMMAND_TIMEOUT,
-    CONNECT_TIMEOUT,
-    DRIVER_ERRORS,
-    SESSION_SETTINGS,
-    reason_of,
-)
+from callboard.store.database import DRIVER_ERRORS, reason_of
 from callboard.store.outbox import BATCH, HEAD, LAST, MOVE, MOVED, TAIL, LoggedMessage, logged
+from callboard.store.pool import COMMAND_TIMEOUT, CONNECT_TIMEOUT, SESSION_SETTINGS
 from callboard.store.sessions import FORGET, FORGOTTEN
 from callboard.telemetry import RELAYED, log
 

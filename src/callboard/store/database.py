@@ -1,9 +1,9 @@
-"""The database: one asyncpg pool, transactions, and the driver's errors in our own words.
+"""The database: statements, transactions, and the driver's errors in our own words.
 
-Owns: the pool, its timeouts, and the translation of every driver error into `callboard.errors`. The only
-module besides relay, migrate and embedded that imports asyncpg. Never: SQL of a slice, a retry (the caller's
-client knows better than we do whether to come again; only what a deadlock has undone is done again), session
-state on a pooled connection: it is not reset between users, which saves a round trip for each statement.
+Owns: the translation of every driver error into `callboard.errors`, and what is done about a deadlock or a database
+that is frozen. With `pool.py` the only module besides relay, migrate and embedded that imports asyncpg. Never: SQL of a
+slice, a retry (the caller's client knows better than we do whether to come again; only what a deadlock has undone is
+done again).
 """
 
 from __future__ import annotations
@@ -18,28 +18,14 @@ import asyncpg
 
 from callboard.clock import SystemClock
 from callboard.errors import CallboardError, Conflict, Invalid, StartError, StoreError, Unavailable
+from callboard.store.pool import CONNECT_TIMEOUT, SESSION_SETTINGS, Pool, lost
 from callboard.store.pulse import Pulse
 from callboard.telemetry import log, report
 
-ACQUIRE_TIMEOUT = 1.0
-STATEMENT_TIMEOUT_MS = 10_000
-# The server's own timeout fires first; this one is for a network that swallows packets.
-COMMAND_TIMEOUT = 12.0
-CONNECT_TIMEOUT = 5.0
 # How often a statement is tried that ends up in deadlocks; each takes the server a second to see.
 DEADLOCKS = 3
 
 AWAY = "the database is not available, try again"
-
-SESSION_SETTINGS = {
-    "application_name": "callboard",
-    "timezone": "UTC",
-    "jit": "off",
-    # Our statements are few and have plans that suit any value; PostgreSQL would plan those with arrays anew each time.
-    "plan_cache_mode": "force_generic_plan",
-    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-    "idle_in_transaction_session_timeout": "30000",
-}
 
 Row: TypeAlias = asyncpg.Record
 T = TypeVar("T")
@@ -86,7 +72,7 @@ class Database:
     itself. So does, within a second, one that waits for a database that answers nothing at all any more (`Pulse`).
     """
 
-    def __init__(self, pool: asyncpg.Pool, pulse: Pulse) -> None:
+    def __init__(self, pool: Pool, pulse: Pulse) -> None:
         self._pool = pool
         self._pulse = pulse
         self._watch = asyncio.get_running_loop().create_task(pulse.run(), name="database-pulse")
@@ -97,20 +83,7 @@ class Database:
         """Connect `min_size` times. Raises StartError if the database cannot be reached or refuses us."""
         connect = partial(asyncpg.connect, dsn, timeout=CONNECT_TIMEOUT, server_settings=SESSION_SETTINGS)
         try:
-            pool = await asyncpg.create_pool(
-                dsn,
-                # asyncpg would restore a minimum by itself, and log a traceback for each attempt.
-                min_size=0,
-                max_size=max_size,
-                max_inactive_connection_lifetime=0,
-                timeout=CONNECT_TIMEOUT,
-                command_timeout=COMMAND_TIMEOUT,
-                server_settings=SESSION_SETTINGS,
-                reset=_keep_session,
-            )
-            connections = [await pool.acquire() for _ in range(min_size)]
-            for connection in connections:
-                await pool.release(connection)
+            pool = await Pool.open(dsn, min_size=min_size, max_size=max_size)
         except (*DRIVER_ERRORS, ValueError) as error:
             raise StartError(f"cannot connect to the database: {reason_of(error)}") from error
         return cls(pool, Pulse(connect, SystemClock()))
@@ -126,27 +99,29 @@ class Database:
             self._pool.terminate()
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
-        return await self._run(lambda queries: queries.fetch(query, *args))
+        return await self._run(_Connection.fetch, query, args)
 
     async def fetchrow(self, query: str, *args: object) -> Row | None:
-        return await self._run(lambda queries: queries.fetchrow(query, *args))
+        return await self._run(_Connection.fetchrow, query, args)
 
     async def fetchval(self, query: str, *args: object) -> Any:
-        return await self._run(lambda queries: queries.fetchval(query, *args))
+        return await self._run(_Connection.fetchval, query, args)
 
     async def execute(self, query: str, *args: object) -> str:
-        return await self._run(lambda queries: queries.execute(query, *args))
+        return await self._run(_Connection.execute, query, args)
 
-    async def _run(self, statement: Callable[[_Connection], Awaitable[T]]) -> T:
+    async def _run(self, statement: Callable[..., Awaitable[T]], query: str, args: tuple[object, ...]) -> T:
         """Run a statement that is a transaction by itself; again if it was rolled back to end a deadlock."""
         for _ in range(DEADLOCKS):
-            queries = await self._acquire()
+            queries, well = await self._acquire(), False
             try:
-                return await statement(queries)
+                answer = await statement(queries, query, *args)
+                well = True
+                return answer
             except Deadlock as error:
                 log.warning("database.deadlock", reason=error.message)
             finally:
-                await self._release(queries)
+                await self._release(queries, well)
         raise Unavailable(AWAY)
 
     @asynccontextmanager
@@ -155,30 +130,30 @@ class Database:
 
         Unavailable at the end of the block leaves the outcome unknown: the connection broke while committing.
         """
-        queries = await self._acquire()
+        queries, well = await self._acquire(), False
         try:
             async with queries.connection.transaction():
                 yield queries
+            well = True
         except _ASYNCPG_ERRORS as error:
-            raise translate(error, lost=queries.lost) from error
+            raise translate(error, lost=lost(queries.connection)) from error
         finally:
-            await self._release(queries)
+            await self._release(queries, well)
 
     async def _acquire(self) -> _Connection:
         if self._pulse.frozen:
             raise Unavailable(AWAY)
         try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT):
-                queries = _Connection(await self._pool.acquire())
+            queries = _Connection(await self._pool.acquire())
         except DRIVER_ERRORS as error:
             raise translate(error, lost=True) from error
         self._pulse.waiting.add(queries)
         return queries
 
-    async def _release(self, queries: _Connection) -> None:
+    async def _release(self, queries: _Connection, well: bool) -> None:
         self._pulse.waiting.discard(queries)
         try:
-            await self._pool.release(queries.connection)
+            await self._pool.release(queries.connection, well=well)
         except DRIVER_ERRORS as error:
             raise translate(error, lost=True) from error
 
@@ -191,47 +166,41 @@ def on_connection(connection: Any) -> Queries:
 class _Connection:
     """`Queries` on one connection."""
 
+    __slots__ = ("connection",)
+
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
-    @property
-    def lost(self) -> bool:
-        """Whether the connection broke, or the pool took it back for that."""
-        try:
-            return bool(self.connection.is_closed())
-        except asyncpg.InterfaceError:
-            return True
-
     def give_up(self) -> None:
         """See `Waiting`."""
-        if not self.lost:
+        if not lost(self.connection):
             self.connection.terminate()
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
         try:
             rows: list[Row] = await self.connection.fetch(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.lost) from error
+            raise translate(error, lost=lost(self.connection)) from error
         return rows
 
     async def fetchrow(self, query: str, *args: object) -> Row | None:
         try:
             row: Row | None = await self.connection.fetchrow(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.lost) from error
+            raise translate(error, lost=lost(self.connection)) from error
         return row
 
     async def fetchval(self, query: str, *args: object) -> Any:
         try:
             return await self.connection.fetchval(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.lost) from error
+            raise translate(error, lost=lost(self.connection)) from error
 
     async def execute(self, query: str, *args: object) -> str:
         try:
             tag: str = await self.connection.execute(query, *args)
         except DRIVER_ERRORS as error:
-            raise translate(error, lost=self.lost) from error
+            raise translate(error, lost=lost(self.connection)) from error
         return tag
 
 
@@ -257,7 +226,3 @@ def reason_of(error: BaseException) -> str:
     """The error's name and the first line of its text, for a log or a start error."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-async def _keep_session(connection: Any) -> None:
-    """Nothing to reset: no statement of ours leaves session state behind."""

@@ -29,7 +29,8 @@ import asyncpg
 from callboard.clock import Clock, SystemClock
 from callboard.errors import StartError
 from callboard.store import cluster as files
-from callboard.store.database import CONNECT_TIMEOUT, DRIVER_ERRORS, reason_of
+from callboard.store.database import DRIVER_ERRORS, reason_of
+from callboard.store.pool import CONNECT_TIMEOUT
 from callboard.telemetry import log
 
 DATABASE = "callboard"

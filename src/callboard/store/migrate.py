@@ -17,7 +17,8 @@ from typing import Any
 import asyncpg
 
 from callboard.errors import StartError
-from callboard.store.database import CONNECT_TIMEOUT, DRIVER_ERRORS, reason_of
+from callboard.store.database import DRIVER_ERRORS, reason_of
+from callboard.store.pool import CONNECT_TIMEOUT
 from callboard.telemetry import log
 
 DIRECTORY = Path(__file__).with_name("migrations")
