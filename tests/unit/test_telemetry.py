@@ -148,6 +148,36 @@ def test_console_writes_what_a_client_sent_as_a_literal(out: io.StringIO) -> Non
     assert out.getvalue().count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"reason": "a b\n\x1b[2J'é", "path": "/", "status": 404, "seconds": 0.5, "code": None},
+        {"exception": "Traceback:\n  in fail"},
+        {"exception": "Traceback:\n  in fail", "reason": ""},
+    ],
+)
+@pytest.mark.parametrize("name", ["a", "database.a_name_that_is_longer_than_the_column"])
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical", "exception"])
+def test_a_line_without_colors_is_that_of_structlog(level: str, name: str, fields: dict[str, object]) -> None:
+    event = {**fields, "event": name, "level": level, "timestamp": "2026-11-26T01:56:49.933022Z"}
+    structlogs = structlog.dev.ConsoleRenderer(colors=False, repr_native_str=True)
+    assert telemetry.colorless(None, level, {**event}) == structlogs(None, level, {**event})
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_colors_and_literals(out: io.StringIO) -> None:
+    terminal = Terminal()
+    telemetry.configure("info", "console", terminal)
+    log.info("request.refused", path="/\x1b[2J")
+    assert "\x1b[" in terminal.getvalue()
+    assert "\\x1b[2J" in terminal.getvalue()
+
+
 @pytest.mark.parametrize(("level", "heard"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
 def test_the_level_is_a_threshold(out: io.StringIO, level: str, heard: int) -> None:
     telemetry.configure(level, "json", out)
