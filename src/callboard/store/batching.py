@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from callboard.errors import CallboardError, Unavailable
@@ -42,7 +41,7 @@ class Batcher(Generic[C, A]):
         self._lanes = lanes
         self._patience = patience
         self._working = 0
-        self._late = 0
+        self._late: set[object] = set()
         self._waiting: deque[tuple[C, asyncio.Future[A]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -55,7 +54,7 @@ class Batcher(Generic[C, A]):
 
     def _open(self) -> None:
         """Begin another lane if somebody waits and those under way are late."""
-        if not self._waiting or self._working > self._late or self._working >= self._lanes:
+        if not self._waiting or self._working > len(self._late) or self._working >= self._lanes:
             return
         self._working += 1
         task = asyncio.get_running_loop().create_task(self._work())
@@ -64,31 +63,23 @@ class Batcher(Generic[C, A]):
 
     async def _work(self) -> None:
         """One lane: batches until nobody waits."""
+        lane = object()
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-                async with self._timed():
+                timer = asyncio.get_running_loop().call_later(self._patience, self._note_late, lane)
+                try:
                     await self._answer([(call, answer) for call, answer in batch if not answer.done()])
+                finally:
+                    timer.cancel()
+                    self._late.discard(lane)
         finally:
             self._working -= 1
 
-    @asynccontextmanager
-    async def _timed(self) -> AsyncIterator[None]:
-        """Count the lane as late while its batch takes longer than `patience`."""
-        late = False
-
-        def on_late() -> None:
-            nonlocal late
-            late = True
-            self._late += 1
-            self._open()
-
-        timer = asyncio.get_running_loop().call_later(self._patience, on_late)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            self._late -= late
+    def _note_late(self, lane: object) -> None:
+        """The lane's batch takes longer than `patience`."""
+        self._late.add(lane)
+        self._open()
 
     async def _answer(self, batch: Sequence[tuple[C, asyncio.Future[A]]]) -> None:
         if not batch:
