@@ -152,8 +152,10 @@ class Database:
 
     async def _release(self, queries: _Connection, well: bool) -> None:
         self._pulse.waiting.discard(queries)
+        connection = queries.connection
+        del queries.connection  # whoever keeps `queries` must not run statements in another's transaction
         try:
-            await self._pool.release(queries.connection, well=well)
+            await self._pool.release(connection, well=well)
         except DRIVER_ERRORS as error:
             raise translate(error, lost=True) from error
 

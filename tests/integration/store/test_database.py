@@ -55,6 +55,13 @@ async def test_transaction_commits_or_rolls_back_whole(database: Database) -> No
     assert [row["n"] for row in await database.fetch("select n from t")] == [1]
 
 
+async def test_nothing_runs_on_a_transaction_that_has_ended(database: Database) -> None:
+    async with database.transaction() as queries:
+        await queries.execute("select 1")
+    with pytest.raises(AttributeError):
+        await queries.execute("select 1")
+
+
 async def test_error_of_the_caller_passes_a_transaction_unchanged(database: Database) -> None:
     async def fail() -> None:
         async with database.transaction():
