@@ -38,6 +38,8 @@ _CLOSE_CODES = {
     Reason.FAILED: CloseCode.INTERNAL_ERROR,
 }
 _SOCKETS_ARE_FILES = os.name == "posix"
+# Below it are data's opcodes. An enum's members are looked up by Python code.
+_CLOSE = int(Opcode.CLOSE)
 
 
 class WebSocket(asyncio.Protocol):
@@ -211,19 +213,18 @@ class WebSocket(asyncio.Protocol):
             del self._held[:start]
 
     def _take(self, frame: Frame) -> None:
-        if frame.opcode == Opcode.CLOSE:
-            self._take_close(frame.payload)
-        elif frame.opcode == Opcode.PING:
-            # A peer that only sends, and never reads, is not answered without end.
-            if self.unsent() < MAX_UNSENT_PONGS:
-                self._send(frames.encode(Opcode.PONG, frame.payload))
-        elif frame.opcode != Opcode.PONG:
+        if frame.opcode < _CLOSE:
             self._take_data(frame)
+        elif frame.opcode == _CLOSE:
+            self._take_close(frame.payload)
+        # A peer that only sends, and never reads, is not answered without end.
+        elif frame.opcode == Opcode.PING and self.unsent() < MAX_UNSENT_PONGS:
+            self._send(frames.encode(Opcode.PONG, frame.payload))
 
     def _take_data(self, frame: Frame) -> None:
         self._engine.traffic.bytes_in += len(frame.payload)
         options, assembler = self._engine.options, self._assembler
-        if assembler is None and frame.fin and frame.opcode != Opcode.CONTINUATION:
+        if assembler is None and frame.fin and frame.opcode:  # 0 continues
             self._take_message(whole_message(frame.opcode, frame.payload, options.max_payload))
             return
         if assembler is None:

@@ -23,6 +23,8 @@ from callboard.wire import frames
 SEPARATOR = b"\x1e"
 MAX_PACKETS_PER_PAYLOAD = 1_000
 
+_TEXT = frames.Opcode.TEXT  # an enum's members are looked up by Python code
+
 
 class PacketType(StrEnum):
     """The Engine.IO packet types, as they stand on the wire."""
@@ -72,7 +74,7 @@ class Outgoing:
     def frame(self) -> bytes:
         """The WebSocket frames of this message, ready to write."""
         if self._frame is None:
-            self._frame = frames.encode(frames.Opcode.TEXT, self.text)
+            self._frame = frames.encode(_TEXT, self.text)
             if self.attachments:
                 parts = [frames.encode(frames.Opcode.BINARY, data) for data in self.attachments]
                 self._frame = b"".join([self._frame, *parts])

@@ -12,6 +12,8 @@ from callboard.wire.frames import CloseCode, FrameError, Opcode
 
 MAX_FRAGMENTS = 1_024
 
+_TEXT = int(Opcode.TEXT)  # an enum's members are looked up by Python code
+
 
 class MessageAssembler:
     """Joins the data frames of one connection into messages.
@@ -80,7 +82,7 @@ class MessageAssembler:
 def whole_message(opcode: int, data: bytes, max_bytes: int) -> str | bytes:
     """The message of a data frame that is all of one: TEXT or BINARY, final. Raises FrameError."""
     _bound(len(data), max_bytes)
-    return decode_text(data) if opcode == Opcode.TEXT else data
+    return decode_text(data) if opcode == _TEXT else data
 
 
 def decode_text(data: bytes) -> str:
