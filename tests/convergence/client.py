@@ -2,9 +2,9 @@
 
 Owns: those rules, in their plainest form. A copy is what its highest revision says. An id once deleted never comes
 back. A list is ordered by (arrived_at, id), the latest first, and reaches down to where it has been loaded; archived
-ones are in the other list. A count is absolute and as of its position; each `notification:new` of a later position
-counts itself, and since that may have been in the count, the client asks once more. A count of 0 says that everything
-up to its position is read. Never: a connection, a clock.
+ones are in the other list. What was read with another is named by that one's message, loaded here or not. A count is
+absolute and as of its position; each `notification:new` of a later position counts itself, and since that may have been
+in the count, the client asks once more. Never: a connection, a clock.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ class Copy(NamedTuple):
         return "current" if self.payload["archived_at"] is None else "archived"
 
 
+class Read(NamedTuple):
+    """What a message about another says of a copy: the revision since it was read, and when."""
+
+    revision: int
+    read_at: str
+
+
 @dataclass
 class Loaded:
     """How far down a list is loaded: to `floor`, the last of the pages so far; None is all of it."""
@@ -59,7 +66,7 @@ class Inbox:
     counted: int = 0
     counted_at: int = -1
     since_count: dict[str, int] = field(default_factory=dict)
-    read_to: int = -1
+    read_with: dict[str, Read] = field(default_factory=dict)
 
     def take(self, name: str, payload: Payload, position: str | None = None) -> None:
         """A message; names of others are passed over."""
@@ -72,7 +79,10 @@ class Inbox:
             self.copies.pop(payload["id"], None)
         elif name in ("notification:new", "notification:updated"):
             at = number_of(position)
-            self._put(payload, at)
+            also_read = payload.get("also_read", ())
+            self._put({key: value for key, value in payload.items() if key != "also_read"}, at)
+            for other in also_read:
+                self.read_with[other["id"]] = Read(other["revision"], payload["read_at"])
             if name == "notification:new" and at > self.counted_at:
                 self.since_count[payload["id"]] = at
 
@@ -91,12 +101,7 @@ class Inbox:
         """The loaded part of a list."""
         floor = self.loaded[name].floor
         found = [copy for copy in self.copies.values() if copy.list == name and (floor is None or copy.place >= floor)]
-        return sorted(found, key=lambda copy: copy.place, reverse=True)
-
-    def is_read(self, copy: Copy) -> bool:
-        """Reading all tells of the newest by a message each, of older ones by the count of 0 alone."""
-        told = copy.list == "current" and copy.as_of <= self.read_to
-        return copy.payload["read_at"] is not None or told
+        return [self._shown(copy) for copy in sorted(found, key=lambda copy: copy.place, reverse=True)]
 
     @property
     def unread(self) -> int:
@@ -110,6 +115,14 @@ class Inbox:
             self.copies[payload["id"]] = Copy(payload, as_of)
         else:
             self.copies[payload["id"]] = held._replace(as_of=max(as_of, held.as_of))
+
+    def _shown(self, copy: Copy) -> Copy:
+        """As it is since it was read with another. What is held stays: an earlier change may still come in a page."""
+        read = self.read_with.get(copy.payload["id"])
+        if read is None or read.revision <= copy.payload["revision"]:
+            return copy
+        seen_at = copy.payload["seen_at"] or read.read_at
+        return copy._replace(payload={**copy.payload, **read._asdict(), "seen_at": seen_at})
 
     def _page(self, name: ListName, page: Payload, *, above: Place | None) -> None:
         as_of = number_of(page["position"])
@@ -128,5 +141,3 @@ class Inbox:
             return
         self.counted, self.counted_at = count, at
         self.since_count = {id_: came for id_, came in self.since_count.items() if came > at}
-        if count == 0:
-            self.read_to = max(self.read_to, at)

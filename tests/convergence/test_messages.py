@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -13,6 +15,7 @@ from tests.convergence.course import Diverged, agree
 from tests.convergence.stage import Stage, running, until
 from tests.convergence.tab import Tab, tab
 
+from callboard.notifications import store
 from callboard.notifications.payloads import CATALOGUE
 from callboard.realtime.catalogue import Message
 
@@ -282,13 +285,55 @@ async def test_changes_of_several_at_once_do_not_deadlock(stage: Stage, what: st
     assert [status for status, _ in await asyncio.gather(several, all_)] == [200, 200]
 
 
-async def test_reading_more_than_are_told_of_reads_all(stage: Stage) -> None:
-    """The 500 newest come as messages, the others by the count of 0."""
-    await stage.database.execute(MANY, "u", 520)
+async def test_reading_very_many_reads_them_in_every_tab_while_a_new_one_arrives(stage: Stage) -> None:
+    """The 500 newest come as messages that name the others. No count is 0 that could say the same."""
+    await stage.database.execute(MANY, "u", 1_200)
     await stage.settle()
-    async with tab(stage, "u") as acting, tab(stage, "u") as other:
-        acting.page_size = other.page_size = 100
-        await open_whole([acting, other])
-        await stage.ask("POST", "/notifications/read-all", acting.token)
-        await agree(stage, [acting, other], 1)
+    async with tab(stage, "u") as acting, tab(stage, "u") as other, tab(stage, "u") as away:
+        for each in (acting, other, away):
+            each.page_size = 100
+        await open_whole([acting, other, away])
+        await away.leave()
+        async with stage.database.transaction() as held:
+            await held.execute("select from callboard.log_head for update")
+            await stage.ask("POST", "/notifications/read-all", acting.token)
+            await stage.database.execute(MANY, "u", 1)
+        await away.come_back()
+        await agree(stage, [acting, other, away], 1)
         assert other.heard.count("notification:updated") == 500
+        assert (other.inbox.unread, away.recovered) == (1, [True])
+
+
+async def test_a_page_from_before_reading_all_does_not_show_them_as_unread(stage: Stage) -> None:
+    """It was asked for before, and comes after the messages: what these name was not loaded yet."""
+    await stage.database.execute(MANY, "u", 510)
+    await stage.settle()
+    async with tab(stage, "u") as each:
+        each.page_size = 100
+        await each.open()
+        cursors = [each.inbox.loaded["current"].cursor]
+        late = []
+        while cursors[-1] is not None:
+            late.append(await stage.page(each.token, "current", limit=100, cursor=cursors[-1]))
+            cursors.append(late[-1]["next_cursor"])
+        await stage.ask("POST", "/notifications/read-all", each.token)
+        await stage.settle()
+        await each.until(lambda: each.heard.count("notification:updated") == 500)
+        for cursor, page in zip(cursors, late, strict=False):
+            each.inbox.older("current", page, cursor)
+        await agree(stage, [each], 1)
+
+
+async def test_however_many_are_read_each_is_told_of_within_the_size_of_a_message(stage: Stage) -> None:
+    """Of more than the messages could name, more get one."""
+    await stage.database.execute(MANY, "u", 50)
+    with patch.multiple(store, READ_ALL_MESSAGES=2, READ_ALL_NAMED=4):
+        assert (await stage.ask("POST", "/notifications/read-all", stage.token("u")))[1]["updated"] == 50
+    await stage.settle()
+    told = [
+        len(json.loads(row["payload"]).get("also_read", ()))
+        for row in await stage.database.fetch(
+            "select payload from callboard.message_log where name = 'notification:updated' order by seq"
+        )
+    ]
+    assert told == [4] * 10

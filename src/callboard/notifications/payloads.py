@@ -14,7 +14,7 @@ from datetime import MAXYEAR, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from callboard.clock import utc_text
 from callboard.notifications.model import FollowedResource, Priority, Resource
@@ -87,6 +87,29 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     seen_at: Time | None
     archived_at: Time | None
     revision: Annotated[int, Meta(ge=1, description="Grows with each change of this copy")]
+
+
+class AlsoRead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another copy of the same user. `revision`: the one that it has since it was read."""
+
+    id: Uuid
+    revision: Annotated[int, Meta(ge=2)]
+
+
+class NotificationUpdated(Notification, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A copy that changed."""
+
+    also_read: (
+        Annotated[
+            list[AlsoRead],
+            Meta(
+                min_length=1,
+                description="Absent but for reading very many at once: others that were read with this one, at its "
+                "`read_at`, and get no message of their own",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class NotificationDeleted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -269,10 +292,9 @@ CATALOGUE: tuple[Message, ...] = (
         summary=(
             "The copy changed: read, unread again, seen, archived or brought back, or a group that has grown, "
             "which comes to the top of the list. Reading all sends one for each of the 500 newest that "
-            "changed, oldest first; older ones change without one, and a `notification:unread-count` of 0 "
-            "says that everything up to its position is read."
+            "changed, oldest first, and these name the older ones in `also_read`."
         ),
-        fields=Notification,
+        fields=NotificationUpdated,
     ),
     Message(
         name="notification:deleted",

@@ -20,6 +20,8 @@ from callboard.store.database import Queries
 
 # Half of what recovery replays: reading all must not push a reconnecting client into a fresh start.
 READ_ALL_MESSAGES = 500
+# How many others one of these messages names. With the largest notification it is still within what a message may have.
+READ_ALL_NAMED = 300
 
 
 class PageCall(NamedTuple):
@@ -83,8 +85,11 @@ class NotificationStore:
         return [Marked(*row) for row in await queries.fetch(_change(change), user_id, ids)]
 
     async def mark_all_read(self, queries: Queries, user_id: str) -> AllRead:
-        """Make read what this statement's snapshot shows as unread: what commits later stays unread."""
-        row = await queries.fetchrow(MARK_ALL_READ, user_id, READ_ALL_MESSAGES)
+        """Make read what this statement's snapshot shows as unread: what commits later stays unread.
+
+        The newest READ_ALL_MESSAGES get a message each, and those name the others; of very many, more get one.
+        """
+        row = await queries.fetchrow(MARK_ALL_READ, user_id, READ_ALL_MESSAGES, READ_ALL_NAMED)
         assert row is not None
         return AllRead(row["updated"], row["position"])
 
@@ -204,19 +209,35 @@ with unread as materialized (
     and (expires_at is null or expires_at > now())
   order by group_key collate "C" nulls first, notification_id
   for update
+), moment as materialized (  -- one for all: `also_read` has none of its own
+  select date_trunc('milliseconds', clock_timestamp()) as at
 ), changed as (
   update callboard.notification_recipients r
   set read_at = moment.at, seen_at = coalesce(r.seen_at, moment.at), group_open = false, revision = r.revision + 1
-  from unread, (select date_trunc('milliseconds', clock_timestamp()) as at) moment
+  from unread, moment
   where r.notification_id = unread.notification_id and r.user_id = $1 and r.read_at is null
   returning r as copy, r.notification_id, r.arrived_at, r.group_latest
-), newest as materialized (
-  select * from changed order by arrived_at desc, notification_id desc limit $2
+), placed as materialized (
+  select changed.*, row_number() over (order by arrived_at desc, notification_id desc) as place,
+         greatest($2::integer, ceil(count(*) over () / ($3::integer + 1.0)))::integer as most
+  from changed
+), named as materialized (
+  select (place - most - 1) / $3 + 1 as place,
+         json_agg(json_build_object('id', notification_id, 'revision', (copy).revision))::text as also_read
+  from placed
+  where place > most
+  group by 1
 ), told as materialized (
-  select callboard.notification_payload(n, callboard.shown_content(n, c.group_latest), c.copy) as payload
-  from newest c
-  join callboard.notifications n on n.id = c.notification_id
-  order by c.arrived_at, c.notification_id
+  select case when named.also_read is null then made.payload
+              else left(made.payload, -1) || ',"also_read":' || named.also_read || '}' end as payload
+  from placed p
+  join callboard.notifications n on n.id = p.notification_id
+  cross join lateral (
+    select callboard.notification_payload(n, callboard.shown_content(n, p.group_latest), p.copy) as payload
+    offset 0) made
+  left join named on named.place = p.place
+  where p.place <= p.most
+  order by p.place desc
 ), sent as materialized (
   select callboard.enqueue_text(array['user:' || $1], 'notification:updated', payload, '/feed') from told
 )
