@@ -311,15 +311,16 @@ async def test_a_page_from_before_reading_all_does_not_show_them_as_unread(stage
     async with tab(stage, "u") as each:
         each.page_size = 100
         await each.open()
-        cursors = [each.inbox.loaded["current"].cursor]
         late = []
-        while cursors[-1] is not None:
-            late.append(await stage.page(each.token, "current", limit=100, cursor=cursors[-1]))
-            cursors.append(late[-1]["next_cursor"])
+        cursor = each.inbox.loaded["current"].cursor
+        while cursor is not None:
+            page = await stage.page(each.token, "current", limit=100, cursor=cursor)
+            late.append((cursor, page))
+            cursor = page["next_cursor"]
         await stage.ask("POST", "/notifications/read-all", each.token)
         await stage.settle()
         await each.until(lambda: each.heard.count("notification:updated") == 500)
-        for cursor, page in zip(cursors, late, strict=False):
+        for cursor, page in late:
             each.inbox.older("current", page, cursor)
         await agree(stage, [each], 1)
 

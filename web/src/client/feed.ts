@@ -9,7 +9,7 @@ import { io, type Socket } from "socket.io-client";
 import type { ConnectionEvent } from "../reducers/connection";
 import type { InboxMessage } from "../reducers/inbox";
 import type { TokenSource } from "./tokens";
-import type { Deleted, Notification, ServerConfig, UnreadCount } from "./wire";
+import type { Deleted, Notification, NotificationUpdated, ServerConfig, UnreadCount } from "./wire";
 
 export interface FeedListener {
   connection(event: ConnectionEvent): void;
@@ -85,8 +85,8 @@ export class Feed {
     this.socket.on("notification:new", (notification: Notification, position?: string) =>
       listener.message({ kind: "new", notification, position: position ?? null }),
     );
-    this.socket.on("notification:updated", (notification: Notification, position?: string) =>
-      listener.message({ kind: "updated", notification, position: position ?? null }),
+    this.socket.on("notification:updated", ({ also_read, ...notification }: NotificationUpdated, position?: string) =>
+      listener.message({ kind: "updated", notification, alsoRead: also_read ?? [], position: position ?? null }),
     );
     this.socket.on("notification:deleted", ({ id }: Deleted, position?: string) =>
       listener.message({ kind: "deleted", id, position: position ?? null }),

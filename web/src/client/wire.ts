@@ -54,6 +54,17 @@ export interface Notification {
   readonly revision: number;
 }
 
+/** Another copy that was read. `revision`: the one that it has since. */
+export interface AlsoRead {
+  readonly id: string;
+  readonly revision: number;
+}
+
+/** The message `notification:updated`. `also_read`: others that were read with it and get no message of their own. */
+export interface NotificationUpdated extends Notification {
+  readonly also_read?: readonly AlsoRead[];
+}
+
 /** A list answer: newest first, with the position of the log at which it was read. */
 export interface Page {
   readonly items: readonly Notification[];

@@ -43,6 +43,7 @@ class Server {
   act(): void {
     const one = [...this.copies.values()][this.random(this.copies.size + 2)];
     if (one === undefined) this.create();
+    else if (this.random(10) === 0) this.readAll();
     else [this.grow, this.read, this.archive, this.archive, this.remove, this.see][this.random(6)]?.call(this, one);
   }
 
@@ -84,6 +85,19 @@ class Server {
 
   private read(one: Notification): void {
     this.change(one, { read_at: one.read_at === null ? this.now() : null });
+  }
+
+  /** A message for the newest alone, which names the others. */
+  private readAll(): void {
+    const unread = this.list("current").filter((item) => item.read_at === null);
+    const read = unread.map((item) => {
+      const [read_at, revision] = [this.now(), item.revision + 1];
+      return { ...item, read_at, seen_at: item.seen_at ?? read_at, revision };
+    });
+    for (const item of read) this.copies.set(item.id, item);
+    const [notification, ...alsoRead] = read;
+    if (notification === undefined) return;
+    this.outbox.push((position) => ({ kind: "updated", notification, alsoRead, position }));
   }
 
   private archive(one: Notification): void {

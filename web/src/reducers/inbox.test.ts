@@ -252,6 +252,36 @@ describe("a count of 0", () => {
   });
 });
 
+describe("what was read together with another", () => {
+  const read = "2025-01-01T11:00:00.000Z";
+  const all = (position: string, ...others: { id: string; revision: number }[]): InboxMessage => ({
+    kind: "updated",
+    notification: notification("c", 2, { read_at: read, seen_at: read }),
+    alsoRead: others,
+    position,
+  });
+  const state = (inbox: Inbox): (string | number | null)[][] =>
+    inbox.lists.current.entries.map(({ notification: { id, read_at, revision } }) => [id, read_at, revision]);
+
+  it("is read, while what came meanwhile is not", () => {
+    const inbox = run(snapshot(["c", "b", "a"], "e.1", 3), arrival(notification("d"), "e.2"), all("e.3", { id: "a", revision: 2 }));
+    expect(state(inbox)).toEqual([["d", null, 1], ["c", read, 2], ["b", null, 1], ["a", read, 2]]);
+  });
+
+  it("is read when a page from before it is loaded after it", () => {
+    const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["c", "b"], "e.1", "k") };
+    const older: InboxMessage = { kind: "older", list: "current", cursor: "k", page: page(["a"], "e.2") };
+    expect(state(run(start, all("e.3", { id: "a", revision: 2 }), older)).at(-1)).toEqual(["a", read, 2]);
+  });
+
+  it("is what its highest revision says, and stays away once deleted", () => {
+    const again = notification("b", 3);
+    const late = all("e.3", { id: "b", revision: 2 }, { id: "a", revision: 2 });
+    const inbox = run(snapshot(["c", again, "a"], "e.2", 2), deletion("a", "e.4"), late, snapshot(["c", again, "a"], "e.2"));
+    expect(state(inbox)).toEqual([["c", read, 2], ["b", null, 3]]);
+  });
+});
+
 describe("snapshot", () => {
   it("is the list, and what it does not hold is gone", () => {
     const inbox = run(arrival(notification("x"), "e.1"), snapshot(["b", "a"], "e.2", 2));
@@ -284,6 +314,17 @@ describe("snapshot", () => {
   it("overtaken by a later one is ignored", () => {
     const later = run(snapshot(["b", "a"], "e.5", 2));
     expect(more(later, snapshot(["a"], "e.4", 1))).toBe(later);
+  });
+
+  it("of the other list, read before, does not bring back what left this one", () => {
+    const archived: InboxMessage = {
+      kind: "snapshot",
+      list: "archived",
+      page: page([notification("a", 2, { archived_at: "2025-01-01T11:00:00.000Z" })], "e.2"),
+    };
+    const inbox = run(snapshot([notification("a", 3)], "e.3"), snapshot([], "e.5"), archived);
+    expect([ids(inbox), ids(inbox, "archived")]).toEqual([[], []]);
+    expect(ids(more(inbox, snapshot([notification("a", 3)], "e.6")))).toEqual(["a"]);
   });
 
   it("of another epoch replaces everything, since positions mean nothing across", () => {
@@ -333,6 +374,7 @@ it("never changes the state it was given", () => {
     deletion("a", "e.3"),
     ...snapshot(["c"], "e.4"),
     { kind: "updated", notification: notification("b", 2), position: null } as const,
+    { kind: "updated", notification: notification("b", 2), alsoRead: [{ id: "a", revision: 2 }], position: "e.5" } as const,
   ]) {
     reduceInbox(before, message);
   }

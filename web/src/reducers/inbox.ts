@@ -8,7 +8,7 @@
  * the clock, the document.
  */
 
-import type { Notification, Page, UnreadCount } from "../client/wire";
+import type { AlsoRead, Notification, Page, UnreadCount } from "../client/wire";
 import { type Entry, isListed, type Place, placed, sorted, without } from "./list";
 import { comparePositions, laterPosition } from "./position";
 
@@ -32,6 +32,8 @@ export interface Inbox {
   readonly copies: ReadonlyMap<string, Entry>;
   /** Ids that were deleted, the latest of them. */
   readonly deleted: ReadonlySet<string>;
+  /** Copies that a page did not name, the latest of them: an earlier page of the other list may still have them. */
+  readonly left: ReadonlyMap<string, Left>;
   readonly unread: number;
   /** The latest absolute count, and the position it was counted at. */
   readonly counted: number;
@@ -40,14 +42,33 @@ export interface Inbox {
   readonly uncounted: ReadonlyMap<string, string>;
   /** Everything up to here is read: the position of the latest count of 0. */
   readonly readTo: string | null;
+  /** What was read with another, by id, held or not, until a page says the same. */
+  readonly readWith: ReadonlyMap<string, Read>;
   /** The latest position seen, to subscribe from. */
   readonly position: string | null;
+}
+
+/** What a message about another says of a copy: the revision since it was read, and when. */
+interface Read {
+  readonly revision: number;
+  readonly readAt: string | null;
+}
+
+/** The revision that a copy had, and the position of the page that did not name it any more. */
+interface Left {
+  readonly whole: number;
+  readonly asOf: string | null;
 }
 
 export type InboxMessage =
   | { readonly kind: "snapshot"; readonly list: ListName; readonly page: Page }
   | { readonly kind: "older"; readonly list: ListName; readonly page: Page; readonly cursor: string }
-  | { readonly kind: "new" | "updated"; readonly notification: Notification; readonly position: string | null }
+  | {
+      readonly kind: "new" | "updated";
+      readonly notification: Notification;
+      readonly alsoRead?: readonly AlsoRead[];
+      readonly position: string | null;
+    }
   | { readonly kind: "deleted"; readonly id: string; readonly position: string | null }
   | { readonly kind: "unread-count"; readonly count: UnreadCount["count"]; readonly position: string | null };
 
@@ -57,22 +78,23 @@ export const EMPTY_INBOX: Inbox = {
   lists: { current: EMPTY_LIST, archived: EMPTY_LIST },
   copies: new Map(),
   deleted: new Set(),
+  left: new Map(),
   unread: 0,
   counted: 0,
   countedAt: null,
   uncounted: new Map(),
   readTo: null,
+  readWith: new Map(),
   position: null,
 };
 
-/** A late message about an id deleted longer ago than this many others is not to be expected. */
+/** A late message or page about an id that left longer ago than this many others is not to be expected. */
 export const MAX_DELETED = 2_000;
 
-/** Reading all tells of the newest by a message each, and of the rest by the count of 0 alone. */
-export function isUnread(inbox: Inbox, { notification, asOf }: Entry): boolean {
+/** A count of 0, and the answer to reading all, come before the messages that say the same. */
+export function isUnread(inbox: Inbox, { notification, asOf, answered }: Entry): boolean {
   if (notification.read_at !== null) return false;
-  const order = comparePositions(asOf, inbox.readTo);
-  return notification.archived_at !== null || order === null || order > 0;
+  return notification.archived_at !== null || answered || (comparePositions(asOf, inbox.readTo) ?? 1) > 0;
 }
 
 export function reduceInbox(inbox: Inbox, message: InboxMessage): Inbox {
@@ -83,7 +105,7 @@ export function reduceInbox(inbox: Inbox, message: InboxMessage): Inbox {
       return older(inbox, message.list, message.page, message.cursor);
     case "new":
     case "updated":
-      return changed(advance(inbox, message.position), message);
+      return alsoRead(changed(advance(inbox, message.position), message), message);
     case "deleted":
       return remove(advance(inbox, message.position), message.id);
     case "unread-count":
@@ -102,7 +124,7 @@ function changed(inbox: Inbox, message: InboxMessage & { readonly kind: "new" | 
   const held = inbox.copies.get(notification.id);
   // The answer to an action may come so late that it is gone: the messages say what there is.
   if (held === undefined && position === null) return inbox;
-  const entry = newest(held, notification, position, position);
+  const entry = read(newest(held, notification, position, position), inbox.readWith.get(notification.id));
   if (entry === held) return inbox;
   const { current, archived } = inbox.lists;
   const next: Inbox = {
@@ -111,6 +133,36 @@ function changed(inbox: Inbox, message: InboxMessage & { readonly kind: "new" | 
     lists: { current: relist(current, "current", entry), archived: relist(archived, "archived", entry) },
   };
   return kind === "new" && held === undefined ? uncounted(next, entry) : next;
+}
+
+/** Reading very many at once tells of the newest by a message each, and in these of the others. */
+function alsoRead(inbox: Inbox, message: InboxMessage & { readonly kind: "new" | "updated" }): Inbox {
+  const { notification, alsoRead: others = [] } = message;
+  if (others.length === 0) return inbox;
+  const copies = new Map(inbox.copies);
+  const readWith = new Map(inbox.readWith);
+  for (const { id, revision } of others) {
+    const told: Read = { revision, readAt: notification.read_at };
+    const held = copies.get(id);
+    if (held !== undefined) copies.set(id, read(held, told));
+    readWith.set(id, told);
+  }
+  const { current, archived } = inbox.lists;
+  const lists = { current: renewed(current, copies), archived: renewed(archived, copies) };
+  return { ...inbox, copies, readWith, lists };
+}
+
+/** `whole` and `asOf` stay: what is held may lack a change from before it was read, which a page brings. */
+function read(entry: Entry, told: Read | undefined): Entry {
+  const { notification } = entry;
+  if (told === undefined || told.revision <= notification.revision) return entry;
+  const seen_at = notification.seen_at ?? told.readAt;
+  return { ...entry, notification: { ...notification, read_at: told.readAt, seen_at, revision: told.revision } };
+}
+
+/** The same entries, as they are now. */
+function renewed(list: List, copies: ReadonlyMap<string, Entry>): List {
+  return { ...list, entries: list.entries.map((entry) => copies.get(entry.notification.id) ?? entry) };
 }
 
 function relist(list: List, name: ListName, entry: Entry): List {
@@ -142,12 +194,19 @@ function older(inbox: Inbox, name: ListName, page: Page, cursor: string): Inbox 
 /** Takes the answer's items, and drops from below `above` what it does not name and no later message told of. */
 function merged(inbox: Inbox, name: ListName, page: Page, above: Place | null): Inbox {
   const copies = new Map<string, Entry>();
+  const left = new Map(inbox.left);
   for (const [id, entry] of inbox.copies) {
     const elsewhere = !isListed(entry, name, null) || (above !== null && isListed(entry, name, above));
     if (elsewhere || (comparePositions(entry.asOf, page.position) ?? 0) > 0) copies.set(id, entry);
+    else left.set(id, { whole: entry.whole, asOf: page.position });
   }
+  bound(left);
+  const readWith = new Map(inbox.readWith);
   for (const item of page.items) {
-    if (!inbox.deleted.has(item.id)) copies.set(item.id, newest(inbox.copies.get(item.id), item, page.position, null));
+    const told = readWith.get(item.id);
+    const entry = read(newest(inbox.copies.get(item.id), item, page.position, null), told);
+    if (told !== undefined && entry.whole >= told.revision) readWith.delete(item.id);
+    if (!inbox.deleted.has(item.id) && !hadLeft(item, page, left.get(item.id))) copies.set(item.id, entry);
   }
   const last = page.next_cursor === null ? undefined : page.items.at(-1);
   const floor = last === undefined ? null : { arrived_at: last.arrived_at ?? "", id: last.id };
@@ -159,16 +218,24 @@ function merged(inbox: Inbox, name: ListName, page: Page, above: Place | null): 
   for (const each of ["current", "archived"] as const) {
     lists[each] = { ...lists[each], entries: sorted(copies.values(), each, lists[each].floor) };
   }
-  return { ...inbox, copies, lists };
+  return { ...inbox, copies, left, readWith, lists };
+}
+
+function hadLeft({ revision }: Notification, { position }: Page, left: Left | undefined): boolean {
+  return left !== undefined && revision < left.whole && (comparePositions(position, left.asOf) ?? 0) < 0;
+}
+
+function bound(latest: Map<string, unknown> | Set<string>): void {
+  for (const oldest of latest.keys()) {
+    if (latest.size <= MAX_DELETED) break;
+    latest.delete(oldest);
+  }
 }
 
 function remove(inbox: Inbox, id: string): Inbox {
   if (inbox.deleted.has(id)) return inbox;
   const deleted = new Set(inbox.deleted).add(id);
-  for (const oldest of deleted) {
-    if (deleted.size <= MAX_DELETED) break;
-    deleted.delete(oldest);
-  }
+  bound(deleted);
   const copies = new Map(inbox.copies);
   copies.delete(id);
   const { current, archived } = inbox.lists;
@@ -206,12 +273,12 @@ function count(inbox: Inbox, counted: number, position: string | null): Inbox {
 
 /** The newer of what is held and what came. `arrived`: the position to mark it with if it came to the top. */
 function newest(held: Entry | undefined, came: Notification, asOf: string | null, arrived: string | null): Entry {
-  if (held === undefined) return { notification: came, arrived, asOf };
-  if (held.notification.revision >= came.revision) {
-    // Still so then: a snapshot from before must not take it for gone.
-    const later = laterPosition(held.asOf, asOf);
-    return later === held.asOf ? held : { ...held, asOf: later };
-  }
+  const whole = came.revision;
+  const answered = asOf === null;
+  if (held === undefined) return { notification: came, whole, arrived, asOf, answered };
+  // Still so then, or newer: a snapshot from before must not take it for gone.
+  const later = laterPosition(held.asOf, asOf);
+  if (held.whole >= whole) return later === held.asOf ? held : { ...held, asOf: later, answered: false };
   const grown = (came.arrived_at ?? "") > (held.notification.arrived_at ?? "");
-  return { notification: came, arrived: grown ? (arrived ?? held.arrived) : held.arrived, asOf };
+  return { notification: came, whole, arrived: grown ? (arrived ?? held.arrived) : held.arrived, asOf: later, answered };
 }

@@ -8,10 +8,14 @@ import type { Notification } from "../client/wire";
 
 export interface Entry {
   readonly notification: Notification;
+  /** The revision that came whole; since then it may have been read with another. */
+  readonly whole: number;
   /** The position of the message that brought it to the top; null when a list answer did. */
   readonly arrived: string | null;
-  /** The position at which this state of it was true; null for an answer that names none. */
+  /** A position at which it was there, in this state or one before. */
   readonly asOf: string | null;
+  /** Whether this state was the answer to an action, which names no position, and no message of it came yet. */
+  readonly answered: boolean;
 }
 
 /** A place in a list: of a copy that was there when the list was asked for. */
