@@ -21,6 +21,7 @@ class Created(NamedTuple):
 
     `created` arrived at once. `id` is None if nothing was stored, because the only recipient is over the limit.
     `outcome`, `rule` and `held_until` are the only recipient's; with several they are None.
+    `repeated`: an earlier call with the same key made it.
     """
 
     id: UUID | None
@@ -33,6 +34,7 @@ class Created(NamedTuple):
     outcome: str | None
     rule: str | None
     held_until: datetime | None
+    repeated: bool = False
 
 
 class Decided(NamedTuple):
@@ -73,11 +75,12 @@ class Recipients(NamedTuple):
 
 
 class Key(NamedTuple):
-    """Whose call it is, by which Idempotency-Key, with what body."""
+    """Whose call it is, by which Idempotency-Key, with what body. `endpoint`: as in "POST /api/v1/notifications"."""
 
     caller: str
     key: str
     fingerprint: bytes
+    endpoint: str
 
 
 class ToOne(NamedTuple):
@@ -121,7 +124,7 @@ class CreationStore:
     async def create_once(
         self, queries: Queries, key: Key, recipients: Recipients, content: Content, *, refuse_over_limit: bool
     ) -> Created:
-        """The same for a caller's key: again it gives the first answer. Raises Invalid; Conflict for another body."""
+        """The same for a caller's key: again it gives the first answer. Raises Invalid; Conflict for another call."""
         row = await queries.fetchrow(CREATE_ONCE, *key, *recipients.arguments(), *content, refuse_over_limit)
         assert row is not None
         return Created(*row)
@@ -161,9 +164,9 @@ from callboard.create_for_followers($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $
 """
 
 CREATE_ONCE = """
-select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
-from callboard.create_once($1, $2, $3, string_to_array($4, chr(10)), $5, $6, $7, $8, $9, $10::jsonb, $11, $12, $13,
-                           $14, $15, $16, $17)
+select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until, repeated
+from callboard.create_once($1, $2, $3, string_to_array($5, chr(10)), $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14,
+                           $15, $16, $17, $18, $4)
 """
 
 # On a connection that is not ours: a codec that its owner set for jsonb must not be met.

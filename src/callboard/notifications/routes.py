@@ -41,11 +41,13 @@ from callboard.notifications.payloads import (
 )
 from callboard.notifications.service import NotificationService
 from callboard.notifications.store import Change, ListedPage
+from callboard.rest.api import PREFIX
 from callboard.rest.body import object_bytes
 from callboard.rest.endpoint import Call, Endpoint
 from callboard.rest.pagination import Page, PageQuery, Place, decode_cursor, page_bytes
 
 TAG = "notifications"
+CREATE, CREATE_BATCH = "/notifications", "/notifications/batch"
 MAX_SHOWN = 100
 
 
@@ -81,7 +83,7 @@ class NotificationRoutes:
         data, actor = _data(request.data), call.principal.id
         if call.query.dry_run:
             return _dry(await self._service.decide(to, request, data=data, actor=actor))
-        created = await self._service.create(to, request, data=data, actor=actor, key=_key(call))
+        created = await self._service.create(to, request, data=data, actor=actor, key=_key(call, CREATE))
         return _for_one(created) if request.user_id is not None else _summary(created)
 
     async def create_batch(self, call: Call) -> bytes:
@@ -89,7 +91,8 @@ class NotificationRoutes:
         data, actor = _data(request.data), call.principal.id
         if call.query.dry_run:
             return _dry(await self._service.decide(request.user_ids, request, data=data, actor=actor))
-        return _summary(await self._service.create(request.user_ids, request, data=data, actor=actor, key=_key(call)))
+        key = _key(call, CREATE_BATCH)
+        return _summary(await self._service.create(request.user_ids, request, data=data, actor=actor, key=key))
 
     async def list(self, call: Call) -> bytes:
         query: NotificationQuery = call.query
@@ -160,7 +163,7 @@ def routes(service: NotificationService) -> list[Endpoint]:
     return [
         Endpoint(
             method="POST",
-            path="/notifications",
+            path=CREATE,
             handler=do.create,
             summary="Notify a person (answers the notification), several, or who follows a resource (answers how many)",
             tag=TAG,
@@ -173,7 +176,7 @@ def routes(service: NotificationService) -> list[Endpoint]:
         ),
         Endpoint(
             method="POST",
-            path="/notifications/batch",
+            path=CREATE_BATCH,
             handler=do.create_batch,
             summary="Notify up to 10,000 people in one transaction",
             tag=TAG,
@@ -291,13 +294,13 @@ def _data(raw: msgspec.Raw) -> bytes:
     return object_bytes(raw, "data", MAX_DATA_BYTES)
 
 
-def _key(call: Call) -> Key | None:
+def _key(call: Call, path: str) -> Key | None:
     """The body as it was understood is what a key stands for: space and the order of members do not matter."""
     if call.idempotency_key is None:
         return None
     data = msgspec.json.encode(msgspec.json.decode(call.body.data), order="sorted")
     body = msgspec.json.encode(msgspec.structs.replace(call.body, data=msgspec.Raw(data)))
-    return Key(call.principal.id, call.idempotency_key, hashlib.sha256(body).digest())
+    return Key(call.principal.id, call.idempotency_key, hashlib.sha256(body).digest(), f"POST {PREFIX}{path}")
 
 
 def _for_one(created: Created) -> bytes:

@@ -74,7 +74,7 @@ class NotificationService:
 
         `data` is the checked JSON of an object; `actor` is who did it unless `new` names somebody. With a `key` it is
         done once: the same call again gives the first answer. Raises Invalid; RateLimited if `to` is one person, who is
-        over the hourly limit; Conflict for a key that another body was sent with.
+        over the hourly limit; Conflict for a key of another call.
 
         `within`, somebody's transaction: it is part of that, and sent when that commits.
         """
@@ -97,10 +97,12 @@ class NotificationService:
         return self._count(created)
 
     def _count(self, created: Created) -> Created:
-        """Raises RateLimited for what was not stored."""
+        """Each notification once. Raises RateLimited for what was not stored."""
         if created.id is None:
             left = HOUR - int(self._clock.now().timestamp()) % HOUR
             raise RateLimited("the recipient has had as many notifications as an hour allows", retry_after=left)
+        if created.repeated:
+            return created
         for outcome, number in (
             ("now", created.created),
             ("held", created.held),

@@ -22,7 +22,7 @@ _REASONS = {
     401: "No valid token",
     403: "The role admin is missing",
     404: "No such thing, or another's",
-    409: "The Idempotency-Key was used with another body",
+    409: "The Idempotency-Key was used with another body or at another endpoint",
     413: "The body is larger than HTTP_MAX_BODY_BYTES",
     422: "A value is not allowed; `field` names it",
     429: "The recipient is over the hourly limit; come again after Retry-After seconds",

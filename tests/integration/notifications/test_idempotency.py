@@ -13,11 +13,17 @@ import pytest
 from tests.integration.notifications.inbox import HOUR, Inbox, now
 from tests.rest_client import bearer, client_for, slice_endpoints
 
+from callboard import telemetry
 from callboard.store.database import Database
 
 ADMIN = bearer("boss", "admin")
 BODY = {"user_id": "u1", "type": "a", "title": "t", "message": ""}
 BATCH = {"user_ids": ["u1", "u2"], "type": "a", "title": "t", "message": ""}
+# As a program calls it that is older than migration 0007.
+WITHOUT_ENDPOINT = """
+select id from callboard.create_once('boss', 'k', '', array['u1'], null, null, 'a', 't', '', '{}', 'normal', null, null,
+                                     null, null, null, true)
+"""
 
 
 @pytest.fixture
@@ -77,11 +83,49 @@ async def test_a_held_one_too(client: httpx.AsyncClient, inbox: Inbox) -> None:
 
 async def test_with_another_body_it_is_a_conflict(client: httpx.AsyncClient, inbox: Inbox) -> None:
     await post(client, BODY)
-    for body, path in (({**BODY, "title": "other"}, "notifications"), (BATCH, "notifications/batch")):
-        refused = await post(client, body, path=path)
-        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
-        assert refused.headers["content-type"] == "application/problem+json"
+    refused = await post(client, {**BODY, "title": "other"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert refused.json()["detail"] == (
+        "this Idempotency-Key was used with another body: send a new key with each new call"
+    )
+    assert refused.headers["content-type"] == "application/problem+json"
     assert len(await inbox.items()) == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [("", "/batch"), ("/batch", "")])
+async def test_at_another_endpoint_it_is_a_conflict_that_names_the_first(
+    client: httpx.AsyncClient, inbox: Inbox, first: str, second: str
+) -> None:
+    await post(client, BATCH, path=f"notifications{first}")
+    refused = await post(client, BATCH, path=f"notifications{second}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert refused.json()["detail"] == (
+        f"this Idempotency-Key was used at another endpoint, POST /api/v1/notifications{first}: "
+        "send a new key with each new call"
+    )
+    assert len(await inbox.items()) == 1
+
+
+async def test_a_key_from_before_endpoints_were_kept_is_held_against_its_body(
+    client: httpx.AsyncClient, inbox: Inbox
+) -> None:
+    first = await post(client, BODY)
+    await inbox.database.execute("update callboard.idempotency_keys set endpoint = null")
+    assert (await post(client, BODY)).content == first.content
+    assert (await post(client, BATCH, path="notifications/batch")).status_code == 409
+
+
+async def test_a_node_from_before_then_creates_once_too(inbox: Inbox) -> None:
+    assert await inbox.database.fetchval(WITHOUT_ENDPOINT) == await inbox.database.fetchval(WITHOUT_ENDPOINT)
+    assert await inbox.count() == 1
+
+
+async def test_it_counts_once(client: httpx.AsyncClient) -> None:
+    arrived = telemetry.NOTIFIED.labels("now")
+    before = arrived._value.get()
+    await asyncio.gather(*(post(client, BATCH) for _ in range(4)))
+    await post(client, BATCH)
+    assert arrived._value.get() - before == 2
 
 
 async def test_space_and_order_are_no_other_body(client: httpx.AsyncClient) -> None:
