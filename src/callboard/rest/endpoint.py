@@ -204,24 +204,32 @@ def _idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
-    """The query string as a Struct; unknown parameters are ignored, of a repeated one the last counts."""
+    """The query string as a Struct; unknown parameters are ignored, a repeated one is refused."""
     try:
         pairs = parse_qsl(
             raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS
         )
     except ValueError as problem:
         raise Malformed(f"The query string cannot be read: {problem}") from None
+    given: dict[str, str] = {}
     for name, value in pairs:
         if "\0" in value:
             raise Invalid("Text must not hold the character NUL", field=name)
+        if name in given:
+            raise Invalid(f"{name} is given more than once", field=name)
+        if name in kind.__struct_fields__:
+            given[name] = value
     try:
-        query = msgspec.convert(dict(pairs), kind, strict=False)
+        query = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as problem:
         raise invalid(problem) from None
-    for name, _ in pairs:
-        # msgspec takes the text "null" for the absence of a value that is not text.
-        if getattr(query, name, "") is None:
+    for name, text in given.items():
+        value = getattr(query, name)
+        # msgspec takes the text "null" for the absence of a value that is not text, and "1.0" for 1.
+        if value is None:
             raise Invalid(f"{name}: null is not a value; leave it out", field=name)
+        if type(value) is int and str(value) != text:
+            raise Invalid(f"{name}: give a whole number in digits, such as {value}", field=name)
     return query
 
 

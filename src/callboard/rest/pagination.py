@@ -62,9 +62,14 @@ def encode_cursor(place: Place) -> str:
 
 
 def decode_cursor(text: str | None) -> Place | None:
-    """The place that a cursor names; None without one. Raises Malformed for what is no cursor of ours."""
+    """The place that a cursor names; None without one. Raises Malformed for what is no cursor of ours.
+
+    An empty one is none: if it began anew, a client that passes on a `next_cursor` of null would go round for ever.
+    """
     if text is None:
         return None
+    if not text:
+        raise Malformed("cursor is empty: leave it out for the first page")
     try:
         raw = base64.b64decode(text, altchars=b"-_", validate=True)
         if len(raw) != _CURSOR_BYTES:

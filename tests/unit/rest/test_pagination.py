@@ -33,6 +33,11 @@ def test_what_is_no_cursor_is_malformed(cursor: str) -> None:
         decode_cursor(cursor)
 
 
+def test_an_empty_cursor_is_told_to_be_left_out() -> None:
+    with pytest.raises(Malformed, match="cursor is empty: leave it out for the first page"):
+        decode_cursor("")
+
+
 @given(st.text())
 def test_any_text_is_a_place_or_malformed(text: str) -> None:
     try:
