@@ -4,8 +4,8 @@ Owns: the SQL of lists, counts and changes (that of creating is in `creation_sto
 `preferences_store.py`). Each statement that changes a copy also writes its message, so the two commit together. Never:
 a rule, a transaction, a JSON shape of its own.
 
-What has expired is absent: it is neither listed, counted nor changed, from its moment on and before upkeep removes
-it. So is what has not arrived: a copy without `arrived_at` is held, folded or suppressed.
+What has expired is absent: it is neither listed, counted, changed nor deleted, from its moment on and before upkeep
+removes it. So is what has not arrived: a copy without `arrived_at` is held, folded or suppressed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class NotificationStore:
         return AllRead(row["updated"], row["position"])
 
     async def delete(self, queries: Queries, user_id: str, ids: Sequence[UUID]) -> int:
-        """Remove copies; how many there were. The content stays for its other recipients, and for upkeep."""
+        """Remove copies; how many there were. Contents, and what has expired, stay for upkeep."""
         deleted: int = await queries.fetchval(DELETE, user_id, ids)
         return deleted
 
@@ -250,6 +250,7 @@ with target as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and notification_id = any ($2::uuid[]) and arrived_at is not null
+    and (expires_at is null or expires_at > now())
   order by group_key collate "C" nulls first, notification_id
   for update
 ), gone as (

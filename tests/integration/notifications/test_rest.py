@@ -208,7 +208,11 @@ async def test_what_has_expired_is_absent_at_once(client: httpx.AsyncClient, dat
     assert await unread(client) == 1
     await database.execute("update callboard.notification_recipients set expires_at = now() - interval '1 s'")
     assert (await unread(client), await titles(client)) == (0, [])
-    assert (await client.post(f"notifications/{id_}/read", headers=U1)).status_code == 404
+    for change in ("read", "unread", "archive", "unarchive"):
+        assert (await client.post(f"notifications/{id_}/{change}", headers=U1)).status_code == 404
+    assert (await client.delete(f"notifications/{id_}", headers=U1)).status_code == 404
+    assert (await client.post("notifications/seen", headers=U1, json={"ids": [id_]})).json() == {"updated": 0}
+    assert (await client.post("notifications/delete", headers=U1, json={"ids": [id_]})).json() == {"deleted": 0}
     assert (await client.post("notifications/read-all", headers=U1)).json()["updated"] == 0
 
 
