@@ -81,7 +81,7 @@ class Server:
         )
         return done.stdout.strip()
 
-    async def notify(self, *users: str, title: str, **fields: str) -> dict[str, Any]:
+    async def notify(self, *users: str, title: str, **fields: Any) -> dict[str, Any]:
         """Send by REST as the admin u1; what became of it."""
         async with self._as_admin() as client:
             return await create(client, user_ids=users, title=title, **fields)

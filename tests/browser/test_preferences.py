@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from playwright.async_api import Locator, Page, expect
 from tests.browser.stage import Server, Windows, bell, live, row, titles
@@ -19,6 +21,15 @@ async def opened(page: Page) -> Locator:
 async def save(form: Locator) -> None:
     await form.get_by_role("button", name="Save").click()
     await expect(form.get_by_text("Saved.")).to_be_visible()
+
+
+async def hold_for_hours(form: Locator) -> None:
+    """Quiet hours that it is the midst of, in UTC."""
+    now = datetime.now(UTC)
+    await form.get_by_label("Hold notifications").check()
+    await form.get_by_label("From").fill((now - timedelta(hours=1)).strftime("%H:%M"))
+    await form.get_by_label("To", exact=True).fill((now + timedelta(hours=2)).strftime("%H:%M"))
+    await form.get_by_label("Time zone").fill("UTC")
 
 
 async def test_what_is_saved_is_there_again(server: Server, windows: Windows) -> None:
@@ -94,7 +105,7 @@ async def test_what_is_no_type_is_refused_when_it_is_added(server: Server, windo
     jonas = await live(await windows.open(server, "u2"))
     form = await opened(jonas)
     mute = form.get_by_label("Type to mute")
-    for press in ("Add", "Save"):
+    for press in ("Add muted type", "Save"):
         await mute.fill("No Such Type!")
         await form.get_by_role("button", name=press).click()
         await expect(form.get_by_role("alert")).to_contain_text("small letters, digits and . _ : -")
@@ -107,6 +118,122 @@ async def test_what_is_no_type_is_refused_when_it_is_added(server: Server, windo
     await mute.fill("such:type")
     await save(form)
     await expect(form.get_by_role("listitem")).to_have_text(["such:type"])
+
+
+async def test_muted_resources_and_settings_of_types_are_there_again(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    await form.get_by_label("Resource type").fill("episode")
+    await form.get_by_label("Resource id").fill("4")
+    await form.get_by_label("Resource id").press("Enter")
+    await expect(form.get_by_label("Resource type")).to_be_focused()
+    await form.get_by_label("Resource type").fill("shot")
+    await form.get_by_label("Resource id").fill("031 0140")
+    apart = form.get_by_label("Type to set apart")
+    await apart.fill("job:failed")
+    await apart.press("Enter")
+    await expect(apart).to_be_focused()
+    settings = form.get_by_role("group", name="Settings of job:failed")
+    await settings.get_by_label("Passes quiet hours").check()
+    await settings.get_by_label("Passes busy").check()
+    await hold_for_hours(form)
+    await save(form)
+
+    await jonas.reload()
+    await live(jonas)
+    form = await opened(jonas)
+    muted = form.get_by_role("list", name="Muted resources").get_by_role("listitem")
+    await expect(muted).to_have_text(["episode 4", "shot 031 0140"])
+    settings = form.get_by_role("group", name="Settings of job:failed")
+    await expect(settings.get_by_label("Muted")).not_to_be_checked()
+    for name in ("Passes quiet hours", "Passes busy"):
+        await expect(settings.get_by_label(name)).to_be_checked()
+
+    about = {"resource": {"type": "episode", "id": "4"}}
+    assert (await server.notify("u2", title="Muted", **about))["suppressed"]["muted"] == 1
+    assert (await server.notify("u2", title="Held"))["held"] == 1
+    await server.notify("u2", title="Passes", type="job:failed")
+    await expect(titles(jonas)).to_have_text(["Passes"])
+
+    await form.get_by_role("button", name="Unmute episode 4").click()
+    await expect(form.get_by_label("Resource type")).to_be_focused()
+    await settings.get_by_label("Muted").check()
+    await form.get_by_label("Hold notifications").uncheck()
+    await save(form)
+    await expect(titles(jonas)).to_have_text(["Held", "Passes"])
+    await server.notify("u2", title="About it", **about)
+    assert (await server.notify("u2", title="Muted", type="job:failed"))["suppressed"]["muted"] == 1
+    await expect(titles(jonas)).to_have_text(["About it", "Held", "Passes"])
+
+    await form.get_by_role("button", name="Remove the settings of job:failed").click()
+    await expect(form.get_by_label("Type to set apart")).to_be_focused()
+    await save(form)
+    assert (await server.notify("u2", title="Heard again", type="job:failed"))["created"] == 1
+
+
+async def test_what_is_wrong_with_a_resource_is_said_at_its_field(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    kind, which = form.get_by_label("Resource type"), form.get_by_label("Resource id")
+
+    async def refused(field: Locator, press: str, words: str) -> None:
+        await form.get_by_role("button", name=press).click()
+        await expect(field).to_be_focused()
+        await expect(form.locator("[aria-invalid='true']")).to_have_count(1)
+        await expect(field).to_have_attribute("aria-invalid", "true")
+        await expect(form.get_by_role("alert")).to_contain_text(words)
+        await expect(field).to_have_accessible_description(re.compile(words))
+
+    for press in ("Add muted resource", "Save"):
+        await kind.fill("No Such Type!")
+        await which.fill("4")
+        await refused(kind, press, "small letters, digits")
+        await kind.fill("episode")
+        await expect(form.get_by_role("alert")).to_have_count(0)
+        await which.fill("")
+        await refused(which, press, "give its id too")
+        await which.fill("4" * 201)
+        await refused(which, press, "at most 200 characters")
+    await which.fill("4")
+    await save(form)
+    await expect(form.get_by_role("list", name="Muted resources").get_by_role("listitem")).to_have_text(["episode 4"])
+
+
+async def test_a_type_that_the_server_refuses_is_said_where_it_was_set(tmp_path: Path, windows: Windows) -> None:
+    server = Server(tmp_path / "data", demo=True, NOTIFICATION_TYPES="note")
+    await server.start()
+    try:
+        jonas = await live(await windows.open(server, "u2"))
+        form = await opened(jonas)
+        apart = form.get_by_label("Type to set apart")
+        await apart.fill("job:failed")
+        await form.get_by_role("button", name="Save").click()
+        await expect(apart).to_have_accessible_description(re.compile(r"types\.job:failed must be one of note"))
+        await expect(apart).to_be_focused()
+        await form.get_by_role("button", name="Remove the settings of job:failed").click()
+        await expect(form.get_by_role("alert")).to_have_count(0)
+        await save(form)
+    finally:
+        server.stop()
+
+
+async def test_settings_and_resources_that_are_not_saved_are_not_dropped(server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(server, "u2"))
+    form = await opened(jonas)
+    for label, words in (("Resource type", "episode"), ("Resource id", "4"), ("Type to set apart", "note")):
+        await form.get_by_label(label).fill(words)
+        await jonas.keyboard.press("Escape")
+        await expect(form.get_by_role("alert")).to_have_text("Your changes are not saved.")
+        await form.get_by_label(label).fill("")
+        await expect(form.get_by_role("alert")).to_have_count(0)
+    await form.get_by_label("Type to set apart").fill("note")
+    await save(form)
+    await form.get_by_label("Passes quiet hours").check()
+    await jonas.keyboard.press("Escape")
+    await expect(form.get_by_role("alert")).to_have_text("Your changes are not saved.")
+    await form.get_by_label("Passes quiet hours").uncheck()
+    await jonas.keyboard.press("Escape")
+    await expect(form).to_have_count(0)
 
 
 async def test_what_is_not_saved_is_not_dropped_without_a_word(server: Server, windows: Windows) -> None:
@@ -155,13 +282,10 @@ async def test_what_is_muted_at_a_row_meanwhile_keeps_what_is_not_saved(server: 
 
 
 async def test_quiet_hours_hold_and_let_go(server: Server, windows: Windows) -> None:
-    now = datetime.now(UTC)
     jonas = await live(await windows.open(server, "u2", timezone_id="UTC"))
     other = await live(await windows.open(server, "u2"))
     form = await opened(jonas)
-    await form.get_by_label("Hold notifications").check()
-    await form.get_by_label("From").fill((now - timedelta(hours=1)).strftime("%H:%M"))
-    await form.get_by_label("To", exact=True).fill((now + timedelta(hours=2)).strftime("%H:%M"))
+    await hold_for_hours(form)
     await save(form)
 
     for title in ("First", "Second"):

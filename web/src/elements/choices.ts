@@ -4,14 +4,32 @@
  * Owns: whether they differ, and what becomes of the form when others are stored meanwhile. Pure. Never: the form.
  */
 
-import type { Preferences, PreferencesUpdate, QuietHours } from "../client/wire";
+import type { Preferences, QuietHours, Resource, TypeSettings } from "../client/wire";
 
-type Stored = Pick<Preferences, "muted_types" | "quiet_hours">;
+/** What a person chose, without when. */
+export type Choices = Omit<Preferences, "updated_at">;
+
+type Settings = Choices["types"];
 
 /** Whether something was chosen that is not stored. */
-export function isUnsaved(stored: Stored, chosen: Pick<PreferencesUpdate, "muted_types" | "quiet_hours">): boolean {
-  const { muted_types: types = [], quiet_hours: hours = null } = chosen;
-  return !sameOf(stored.muted_types, types) || !sameHours(stored.quiet_hours, hours);
+export function isUnsaved(stored: Choices, chosen: Choices): boolean {
+  return !(
+    sameOf(stored.muted_types, chosen.muted_types) &&
+    sameOf(stored.muted_resources.map(resourceText), chosen.muted_resources.map(resourceText)) &&
+    sameHours(stored.quiet_hours, chosen.quiet_hours) &&
+    sameOf(Object.keys(stored.types), Object.keys(chosen.types)) &&
+    Object.entries(stored.types).every(([type, settings]) => sameSettings(settings, of(chosen.types, type)))
+  );
+}
+
+/** A resource as people read it; no type has a space in it. */
+export function resourceText({ type, id }: Resource): string {
+  return `${type} ${id}`;
+}
+
+export function resourceOf(text: string): Resource {
+  const space = text.indexOf(" ");
+  return { type: text.slice(0, space), id: text.slice(space + 1) };
 }
 
 export function sameHours(a: QuietHours | null, b: QuietHours | null): boolean {
@@ -21,9 +39,28 @@ export function sameHours(a: QuietHours | null, b: QuietHours | null): boolean {
 
 /** What was added and taken away here, done to what is stored now: another tab, or a row's "Mute", may have chosen. */
 export function rebased(mine: readonly string[], before: readonly string[], after: readonly string[]): string[] {
-  const kept = after.filter((type) => mine.includes(type) || !before.includes(type));
-  const added = mine.filter((type) => !before.includes(type) && !after.includes(type));
+  const kept = after.filter((each) => mine.includes(each) || !before.includes(each));
+  const added = mine.filter((each) => !before.includes(each) && !after.includes(each));
   return [...kept, ...added];
+}
+
+/** The same for the settings of types: of one that was changed here, what is here stays. */
+export function rebasedSettings(mine: Settings, before: Settings, after: Settings): Settings {
+  const settings: Record<string, TypeSettings> = {};
+  for (const type of [...Object.keys(after), ...Object.keys(mine)]) {
+    const now = of(sameSettings(of(mine, type), of(before, type)) ? after : mine, type);
+    if (now !== undefined) settings[type] = now;
+  }
+  return settings;
+}
+
+/** A type may be called "constructor". */
+function of(settings: Settings, type: string): TypeSettings | undefined {
+  return Object.hasOwn(settings, type) ? settings[type] : undefined;
+}
+
+function sameSettings(a: TypeSettings | undefined, b: TypeSettings | undefined): boolean {
+  return a?.muted === b?.muted && a?.quiet_hours === b?.quiet_hours && a?.attention === b?.attention;
 }
 
 /** Whether the same are in both, in whatever order. */

@@ -59,11 +59,33 @@ export const preferencesStyles = css`
     gap: 0.125rem;
     min-width: 0;
     padding-left: 0.625rem;
-    border-radius: 2rem;
+    border-radius: 1rem;
     background: var(--tint);
-    font-family: var(--mono);
     font-size: 0.8125rem;
+  }
+
+  li > span {
+    min-width: 0;
+    font-family: var(--mono);
     overflow-wrap: anywhere;
+  }
+
+  .own {
+    display: block;
+  }
+
+  .own li {
+    display: grid;
+    grid-template-columns: minmax(0, 1fr) auto;
+    padding: 0.375rem 0 0.625rem;
+    border-bottom: 1px solid var(--line);
+    border-radius: 0;
+    background: none;
+  }
+
+  .own .options {
+    grid-row: 2;
+    grid-column: 1 / -1;
   }
 
   li button {
@@ -124,14 +146,19 @@ export const preferencesStyles = css`
     font-weight: 600;
   }
 
-  .days {
+  .days,
+  .options {
     display: flex;
     flex-wrap: wrap;
     gap: 0.375rem;
+  }
+
+  .days {
     margin-top: 0.75rem;
   }
 
-  .days label {
+  .days label,
+  .options label {
     display: flex;
     align-items: center;
     gap: 0.375rem;
@@ -142,21 +169,25 @@ export const preferencesStyles = css`
     cursor: pointer;
   }
 
-  .days label:hover {
+  .days label:hover,
+  .options label:hover {
     background: var(--hover);
   }
 
-  .days label:has(:checked) {
+  .days label:has(:checked),
+  .options label:has(:checked) {
     border-color: var(--accent);
     background: var(--tint);
   }
 
-  .days label:has(:focus-visible) {
+  .days label:has(:focus-visible),
+  .options label:has(:focus-visible) {
     outline: 2px solid var(--accent);
     outline-offset: 2px;
   }
 
-  .days input {
+  .days input,
+  .options input {
     outline: none;
   }
 
@@ -191,7 +222,8 @@ export const preferencesStyles = css`
 
   @media (pointer: coarse) {
     .check,
-    .days label {
+    .days label,
+    .options label {
       min-height: 2.5rem;
     }
   }

@@ -8,23 +8,18 @@
  */
 
 import { html, LitElement, nothing, type PropertyValues } from "lit";
-import type { Day, Preferences, PreferencesUpdate } from "../client/wire";
-import { isUnsaved, rebased, sameHours } from "./choices";
+import type { Day, Preferences, TypeSettings } from "../client/wire";
+import { type Adder, type AdderActions, adderRow, refusedInput } from "./adder";
+import { chip } from "./chip";
+import { type Choices, isUnsaved, rebased, rebasedSettings, resourceOf, resourceText, sameHours } from "./choices";
 import { preferencesStyles } from "./preferences-styles";
+import { HOURS_FIELDS, hoursFields } from "./quiet-hours";
 import { concerns, edited, type Refusal, replaced } from "./refusal";
-import { typeFlaw } from "./rules";
+import { resourceIdFlaw, resourceTypeFlaw, typeFlaw } from "./rules";
 import { theme } from "./theme";
+import { PLAIN, typeRow } from "./type-settings";
 
-const DAYS: readonly (readonly [Day, string])[] = [
-  ["mon", "Monday"],
-  ["tue", "Tuesday"],
-  ["wed", "Wednesday"],
-  ["thu", "Thursday"],
-  ["fri", "Friday"],
-  ["sat", "Saturday"],
-  ["sun", "Sunday"],
-];
-const FIELDS = ["muted_types", "quiet_hours.start", "quiet_hours.end", "quiet_hours.timezone", "quiet_hours.days"];
+const FIELDS = ["muted_types", "muted_resources", ...HOURS_FIELDS, "types"];
 
 export class CbPreferences extends LitElement {
   static override properties = {
@@ -46,8 +41,11 @@ export class CbPreferences extends LitElement {
   declare saved: boolean;
 
   private muted: readonly string[] = [];
+  /** The muted resources, each as `resourceText`. */
+  private resources: readonly string[] = [];
+  private settings: Choices["types"] = {};
   private quiet = false;
-  /** The refusal that is said: the page's, or that of a type which was not added. */
+  /** The refusal that is said: the page's, or that of something which was not added. */
   private told: Refusal | null = null;
   /** Whether somebody wants to close it and is asked about what is unsaved. */
   private leaving = false;
@@ -86,6 +84,9 @@ export class CbPreferences extends LitElement {
   /** What was chosen here and not saved stays when others are stored. */
   private fill(now: Preferences, before: Preferences | null | undefined): void {
     this.muted = rebased(this.muted, before?.muted_types ?? [], now.muted_types);
+    const [mutedBefore, mutedNow] = [before?.muted_resources ?? [], now.muted_resources];
+    this.resources = rebased(this.resources, mutedBefore.map(resourceText), mutedNow.map(resourceText));
+    this.settings = rebasedSettings(this.settings, before?.types ?? {}, now.types);
     if (!before || !sameHours(before.quiet_hours, now.quiet_hours)) this.quiet = now.quiet_hours !== null;
   }
 
@@ -104,54 +105,39 @@ export class CbPreferences extends LitElement {
         ? html`<p class="waiting" role="status">Loading preferences…</p>`
         : html`
             <form aria-labelledby="heading" novalidate @submit=${this.submit} @input=${this.edited}>
-              ${this.mutes()} ${this.quietHours()} ${this.foot()}
+              ${this.mutedTypes()} ${this.mutedResources()} ${this.quietHours()} ${this.typeSettings()} ${this.foot()}
             </form>
           `}
     `;
   }
 
-  private mutes(): unknown {
+  private mutedTypes(): unknown {
+    const remove = (type: string): void => {
+      this.muted = this.muted.filter((one) => one !== type);
+      this.removed(this.mutedTypesAdder);
+    };
     return html`
       <fieldset>
         <legend>Muted types</legend>
         <p class="hint" id="mute-hint">You get nothing of these types.</p>
-        ${this.muted.length === 0 ? nothing : html`<ul role="list" aria-label="Muted types">${this.muted.map((type) => this.chip(type))}</ul>`}
-        <div class="add">
-          <input
-            id="mute"
-            list="types"
-            aria-label="Type to mute"
-            placeholder="episode:updated"
-            autocomplete="off"
-            autocapitalize="none"
-            spellcheck="false"
-            aria-invalid=${this.isRefused("muted_types")}
-            aria-describedby="mute-hint muted_types-error"
-            @keydown=${this.keys}
-          />
-          <button type="button" class="plain" @click=${() => this.add()}>Add</button>
-        </div>
-        <datalist id="types">
-          ${this.types.filter((type) => !this.muted.includes(type)).map((type) => html`<option value=${type}></option>`)}
-        </datalist>
-        ${this.error("muted_types")}
+        ${list("Muted types", "", this.muted.map((type) => chip(type, () => remove(type))))}
+        ${adderRow(this.mutedTypesAdder, this.told, this.adding, without(this.types, this.muted))}
       </fieldset>
     `;
   }
 
-  private chip(type: string): unknown {
-    const remove = (): void => {
-      this.muted = this.muted.filter((one) => one !== type);
-      this.changed(["muted_types"]);
-      this.input("mute").focus();
+  private mutedResources(): unknown {
+    const remove = (resource: string): void => {
+      this.resources = this.resources.filter((one) => one !== resource);
+      this.removed(this.resourcesAdder);
     };
     return html`
-      <li>
-        <span>${type}</span>
-        <button type="button" aria-label="Unmute ${type}" title="Unmute" @click=${remove}>
-          <svg viewBox="0 0 24 24" aria-hidden="true"><path d="m7 7 10 10M17 7 7 17" /></svg>
-        </button>
-      </li>
+      <fieldset>
+        <legend>Muted resources</legend>
+        <p class="hint" id="resource-hint">You get nothing about these: a type and an id, such as episode 4.</p>
+        ${list("Muted resources", "", this.resources.map((one) => chip(one, () => remove(one))))}
+        ${adderRow(this.resourcesAdder, this.told, this.adding)}
+      </fieldset>
     `;
   }
 
@@ -167,52 +153,28 @@ export class CbPreferences extends LitElement {
           <input id="quiet" type="checkbox" .checked=${this.quiet} @change=${toggle} />
           Hold notifications until quiet hours end
         </label>
-        ${this.quiet ? this.hours() : nothing}
+        ${this.quiet ? hoursFields(this.preferences?.quiet_hours ?? null, this.told) : nothing}
       </fieldset>
     `;
   }
 
-  private hours(): unknown {
-    const quiet = this.preferences?.quiet_hours;
-    const days = new Set(quiet?.days ?? DAYS.map(([day]) => day));
+  private typeSettings(): unknown {
+    const set = (type: string, settings: TypeSettings): void => {
+      this.settings = { ...this.settings, [type]: settings };
+      this.changed(["types"]);
+    };
+    const remove = (type: string): void => {
+      this.settings = Object.fromEntries(Object.entries(this.settings).filter(([one]) => one !== type));
+      this.removed(this.settingsAdder);
+    };
+    const types = Object.entries(this.settings);
     return html`
-      <div class="hours">
-        ${this.field("start", "From", "time", quiet?.start ?? "22:00")}
-        ${this.field("end", "To", "time", quiet?.end ?? "07:00")}
-        ${this.field("timezone", "Time zone", "text", quiet?.timezone ?? localZone())}
-      </div>
-      <datalist id="zones">${zones().map((zone) => html`<option value=${zone}></option>`)}</datalist>
-      <div class="days" role="group" aria-label="Days on which they begin" aria-describedby="quiet_hours.days-error">
-        ${DAYS.map(
-          ([day, name]) => html`
-            <label title=${name}>
-              <input type="checkbox" name="day" value=${day} aria-label=${name} .checked=${days.has(day)} />
-              ${name.slice(0, 3)}
-            </label>
-          `,
-        )}
-      </div>
-      ${this.error("quiet_hours.days")}
-    `;
-  }
-
-  private field(name: "start" | "end" | "timezone", label: string, type: string, value: string): unknown {
-    const path = `quiet_hours.${name}`;
-    return html`
-      <div class=${name}>
-        <label for=${name}>${label}</label>
-        <input
-          id=${name}
-          type=${type}
-          list=${name === "timezone" ? "zones" : nothing}
-          autocomplete="off"
-          spellcheck="false"
-          .value=${value}
-          aria-invalid=${this.isRefused(path)}
-          aria-describedby="${path}-error"
-        />
-        ${this.error(path)}
-      </div>
+      <fieldset>
+        <legend>Types with settings of their own</legend>
+        <p class="hint" id="own-hint">These can be muted, or come at once while others are held.</p>
+        ${list("Types with settings of their own", "own", types.map(([type, own]) => typeRow(type, own, { set, remove })))}
+        ${adderRow(this.settingsAdder, this.told, this.adding, without(this.types, Object.keys(this.settings)))}
+      </fieldset>
     `;
   }
 
@@ -236,20 +198,12 @@ export class CbPreferences extends LitElement {
     `;
   }
 
-  private error(field: string): unknown {
-    return concerns(this.told, field)
-      ? html`<p class="error" id="${field}-error" role="alert">${this.told?.message}</p>`
-      : nothing;
-  }
-
-  private isRefused(field: string): "true" | "false" {
-    return concerns(this.told, field) ? "true" : "false";
-  }
-
   private readonly edited = ({ target }: Event): void => {
     const { id, name } = target as HTMLInputElement;
-    if (id === "mute") this.changed(["muted_types"]);
-    else if (id === "quiet") this.changed(FIELDS.filter((field) => field.startsWith("quiet_hours")));
+    const adder = this.adderOf(id);
+    if (adder !== undefined) this.changed([adder.field]);
+    else if (name === "own") this.changed(["types"]);
+    else if (id === "quiet") this.changed(HOURS_FIELDS);
     else if (name === "day") this.changed(["quiet_hours.days"]);
     // Start and end are refused together: that they are the same is said of one of them.
     else if (id === "timezone") this.changed(["quiet_hours.timezone"]);
@@ -263,12 +217,6 @@ export class CbPreferences extends LitElement {
     this.requestUpdate();
   }
 
-  private readonly keys = (event: KeyboardEvent): void => {
-    if (event.key !== "Enter" || this.input("mute").value.trim() === "") return;
-    event.preventDefault();
-    this.add();
-  };
-
   private readonly escape = (event: KeyboardEvent): void => {
     if (event.key !== "Escape" || event.isComposing) return;
     event.preventDefault();
@@ -277,34 +225,106 @@ export class CbPreferences extends LitElement {
 
   private isUnsaved(): boolean {
     if (this.preferences === null) return false;
-    return this.input("mute").value.trim() !== "" || isUnsaved(this.preferences, this.chosen());
+    return this.adders.some((adder) => this.isTyped(adder)) || isUnsaved(this.preferences, this.chosen());
   }
 
-  private chosen(): Required<Pick<PreferencesUpdate, "muted_types" | "quiet_hours">> {
-    return { muted_types: this.muted, quiet_hours: this.quiet ? this.chosenHours() : null };
+  private chosen(): Choices {
+    return {
+      muted_types: this.muted,
+      muted_resources: this.resources.map(resourceOf),
+      quiet_hours: this.quiet ? this.chosenHours() : null,
+      types: this.settings,
+    };
   }
 
-  /** Whether what is typed is now among the muted ones; a type that cannot be is told at once. */
-  private add(): boolean {
-    const input = this.input("mute");
-    const type = input.value.trim();
-    const flaw = typeFlaw(type);
-    input.focus();
-    if (flaw === null) {
+  private readonly mutedTypesAdder: Adder = {
+    inputs: [{ id: "mute", label: "Type to mute", placeholder: "episode:updated", field: "muted_types" }],
+    field: "muted_types",
+    what: "muted type",
+    hint: "mute-hint",
+    take: (type = "") => {
+      const flaw = typeFlaw(type);
+      if (flaw !== null) return { message: flaw, field: "muted_types" };
       this.muted = [...new Set([...this.muted, type])];
-      input.value = "";
-      this.changed(["muted_types"]);
+      return null;
+    },
+  };
+
+  private readonly resourcesAdder: Adder = {
+    inputs: [
+      { id: "resource-type", label: "Resource type", placeholder: "episode", field: "muted_resources.type" },
+      { id: "resource-id", label: "Resource id", placeholder: "4", field: "muted_resources.id" },
+    ],
+    field: "muted_resources",
+    what: "muted resource",
+    hint: "resource-hint",
+    take: (type = "", id = "") => {
+      const [wrongType, wrongId] = [resourceTypeFlaw(type), resourceIdFlaw(id)];
+      if (wrongType !== null) return { message: wrongType, field: "muted_resources.type" };
+      if (wrongId !== null) return { message: wrongId, field: "muted_resources.id" };
+      this.resources = [...new Set([...this.resources, resourceText({ type, id })])];
+      return null;
+    },
+  };
+
+  private readonly settingsAdder: Adder = {
+    inputs: [{ id: "own", label: "Type to set apart", placeholder: "episode:updated", field: "types" }],
+    field: "types",
+    what: "settings of a type",
+    hint: "own-hint",
+    take: (type = "") => {
+      const flaw = typeFlaw(type);
+      if (flaw !== null) return { message: flaw, field: "types" };
+      if (!Object.hasOwn(this.settings, type)) this.settings = { ...this.settings, [type]: PLAIN };
+      return null;
+    },
+  };
+
+  private readonly adders = [this.mutedTypesAdder, this.resourcesAdder, this.settingsAdder];
+
+  private readonly adding: AdderActions = {
+    add: (adder) => void this.add(adder),
+    keys: (event) => {
+      const adder = this.adderOf((event.target as HTMLInputElement).id);
+      if (event.key !== "Enter" || adder === undefined || !this.isTyped(adder)) return;
+      event.preventDefault();
+      this.add(adder);
+    },
+  };
+
+  private adderOf(id: string): Adder | undefined {
+    return this.adders.find(({ inputs }) => inputs.some((input) => input.id === id));
+  }
+
+  private isTyped({ inputs }: Adder): boolean {
+    return inputs.some(({ id }) => this.input(id).value.trim() !== "");
+  }
+
+  /** Whether what is typed is now in the list; what cannot be is told at once. */
+  private add(adder: Adder): boolean {
+    const inputs = adder.inputs.map(({ id }) => this.input(id));
+    const flaw = adder.take(...inputs.map(({ value }) => value.trim()));
+    if (flaw === null) {
+      for (const input of inputs) input.value = "";
+      this.changed([adder.field]);
     } else {
-      this.told = { message: flaw, field: "muted_types" };
+      this.told = flaw;
       this.requestUpdate();
     }
+    this.input((refusedInput(adder, flaw) ?? adder.inputs[0]).id).focus();
     return flaw === null;
+  }
+
+  /** The pressed button is gone: one goes on where more can be added. */
+  private removed({ inputs: [first], field }: Adder): void {
+    this.changed([field]);
+    this.input(first.id).focus();
   }
 
   private submit(event: Event): void {
     event.preventDefault();
     if (this.busy) return;
-    if (this.input("mute").value.trim() !== "" && !this.add()) return;
+    if (!this.adders.every((adder) => !this.isTyped(adder) || this.add(adder))) return;
     this.told = null;
     this.fire("cb-preferences-save", this.chosen());
   }
@@ -328,12 +348,12 @@ export class CbPreferences extends LitElement {
   }
 }
 
-function localZone(): string {
-  return new Intl.DateTimeFormat().resolvedOptions().timeZone;
+function list(words: string, kind: string, items: readonly unknown[]): unknown {
+  return items.length === 0 ? nothing : html`<ul role="list" class=${kind} aria-label=${words}>${items}</ul>`;
 }
 
-function zones(): readonly string[] {
-  return Intl.supportedValuesOf("timeZone");
+function without(all: readonly string[], some: readonly string[]): string[] {
+  return all.filter((each) => !some.includes(each));
 }
 
 customElements.define("cb-preferences", CbPreferences);
