@@ -325,7 +325,7 @@ async def test_a_page_from_before_reading_all_does_not_show_them_as_unread(stage
         await agree(stage, [each], 1)
 
 
-async def test_however_many_are_read_each_is_told_of_within_the_size_of_a_message(stage: Stage) -> None:
+async def test_however_many_are_read_each_is_told_of(stage: Stage) -> None:
     """Of more than the messages could name, more get one."""
     await stage.database.execute(MANY, "u", 50)
     with patch.multiple(store, READ_ALL_MESSAGES=2, READ_ALL_NAMED=4):

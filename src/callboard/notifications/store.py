@@ -21,7 +21,7 @@ from callboard.store.database import Queries
 # Half of what recovery replays: reading all must not push a reconnecting client into a fresh start.
 READ_ALL_MESSAGES = 500
 # How many others one of these messages names. With the largest notification it is still within what a message may have.
-READ_ALL_NAMED = 300
+READ_ALL_NAMED = 200
 
 
 class PageCall(NamedTuple):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import httpx
@@ -11,6 +13,8 @@ import pytest
 from tests.integration.notifications.inbox import Inbox
 from tests.rest_client import bearer, client_for, slice_endpoints
 
+from callboard.notifications import store
+from callboard.notifications.model import MAX_DATA_BYTES, NewNotification, Resource
 from callboard.store.database import Database
 
 U1, U2 = bearer("u1"), bearer("u2")
@@ -159,3 +163,30 @@ async def test_unread_again_keeps_that_it_was_seen(client: httpx.AsyncClient, in
     read = await post(client, f"{id_}/read")
     unread = await post(client, f"{id_}/unread")
     assert (unread["read_at"], unread["seen_at"]) == (None, read["seen_at"])
+
+
+async def test_the_largest_notification_has_room_for_the_names_of_others(inbox: Inbox) -> None:
+    """A message has at most 64 KB. A control character is a byte, and six in JSON."""
+    await inbox.settings(rate_limit=1_000)
+    for number in range(store.READ_ALL_NAMED):
+        await inbox.notify(title=f"t{number}")
+    for _ in range(2):
+        await inbox.service.create(
+            "u1",
+            NewNotification(
+                type="a" * 64,
+                title="\x01" * 199 + "x",
+                message="\x01" * 2000,
+                actor="🎬" * 255,
+                resource=Resource(type="a" * 64, id="\x01" * 200),
+                group_key="\x01" * 200,
+            ),
+            data=json.dumps({"text": "x" * (MAX_DATA_BYTES - 20)}).encode(),
+            actor=None,
+        )
+    await inbox.sent()
+    with patch.object(store, "READ_ALL_MESSAGES", 1):
+        done = await inbox.service.mark_all_read("u1")
+    (told,) = await inbox.sent()
+    assert done.updated == store.READ_ALL_NAMED + 1
+    assert len(told.payload["also_read"]) == store.READ_ALL_NAMED
