@@ -19,12 +19,14 @@ from callboard.telemetry import log
 class UnreadCounts:
     """Tells connected users their unread counts, as seldom as will do.
 
-    A mark asks for a count; marks that come while it is asked for, or within `interval` seconds of that, share the
-    next query: when many connect, there are few. `connected` says whether anybody of that user is connected here:
+    A mark asks for a count; marks that come while it is asked for, or within `pause` seconds of that, share the next
+    query, so that it never is so large that the database does nothing else for long. More than FEW marks, as those of
+    a batch, wait `patience` seconds for others. `connected` says whether anybody of that user is connected here:
     for others nothing is kept or asked. Marks are a set of connected users, so bounded. While the database is away
     they are kept.
     """
 
+    FEW = 100
     MAX_USERS_PER_QUERY = 1000
     FIRST_RETRY = 0.1
     LAST_RETRY = 5.0
@@ -35,15 +37,17 @@ class UnreadCounts:
         broker: Broker,
         connected: Callable[[str], bool],
         *,
-        interval: float = 0.05,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pause: float = 0.01,
+        patience: float = 0.04,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         store: NotificationStore | None = None,
     ) -> None:
         self._queries = queries
         self._broker = broker
         self._connected = connected
-        self._interval = interval
         self._pause = pause
+        self._patience = patience
+        self._sleep = sleep
         self._store = store or NotificationStore()
         self._marked: dict[str, None] = {}
         self._wake = asyncio.Event()
@@ -60,17 +64,19 @@ class UnreadCounts:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if len(self._marked) > self.FEW:
+                await self._sleep(self._patience)
             try:
                 await self._serve()
             except CallboardError as error:
                 if retry == self.FIRST_RETRY:
                     log.warning("task.failed", task="unread-counts", reason=error.message)
-                await self._pause(retry)
+                await self._sleep(retry)
                 retry = min(retry * 2, self.LAST_RETRY)
                 self._wake.set()
             else:
                 retry = self.FIRST_RETRY
-                await self._pause(self._interval)
+                await self._sleep(self._pause)
 
     async def _serve(self) -> None:
         """Tell those who are marked by now. Who is marked meanwhile waits for the next time."""

@@ -15,6 +15,8 @@ from callboard.notifications.store import NotificationStore, UserCount
 from callboard.notifications.unread_counts import UnreadCounts
 from callboard.store.database import Queries
 
+PAUSE, PATIENCE = 0.01, 0.04
+
 
 class Store(NotificationStore):
     """Answers counts, fails `failures` times first, and waits at `gate` while it is closed."""
@@ -43,10 +45,10 @@ class Setup:
         self.pauses: list[float] = []
         self.paused = asyncio.Event()
         self.counts = UnreadCounts(
-            NoDatabase(), self.publisher, connected, interval=0.05, pause=self.pause, store=self.store
+            NoDatabase(), self.publisher, connected, pause=PAUSE, patience=PATIENCE, sleep=self.sleep, store=self.store
         )
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.paused.set()
         await asyncio.sleep(0)
@@ -93,7 +95,7 @@ async def test_marks_of_one_turn_share_a_query_and_a_user_is_asked_once() -> Non
             setup.counts.mark(user)
         await setup.settled()
         assert setup.store.asked == [["u1", "u2"]]
-        assert setup.pauses == [0.05]
+        assert setup.pauses == [PAUSE]
 
 
 async def test_what_is_marked_during_a_query_is_asked_together_after_the_pause() -> None:
@@ -105,9 +107,20 @@ async def test_what_is_marked_during_a_query_is_asked_together_after_the_pause()
         setup.counts.mark("u2")
         setup.store.gate.set()
         await setup.settled()
-        assert (setup.store.asked, setup.pauses) == ([["u1"]], [0.05])
+        assert (setup.store.asked, setup.pauses) == ([["u1"]], [PAUSE])
         await setup.settled()
-        assert (setup.store.asked, setup.pauses) == ([["u1"], ["u1", "u2"]], [0.05, 0.05])
+        assert (setup.store.asked, setup.pauses) == ([["u1"], ["u1", "u2"]], [PAUSE, PAUSE])
+
+
+@pytest.mark.parametrize(("marks", "pauses"), [(UnreadCounts.FEW, [PAUSE]), (UnreadCounts.FEW + 1, [PATIENCE, PAUSE])])
+async def test_many_marks_wait_for_more(marks: int, pauses: list[float]) -> None:
+    async with running() as setup:
+        for number in range(marks):
+            setup.counts.mark(f"u{number}")
+        while not setup.told:
+            await setup.settled()
+        assert setup.pauses == pauses
+        assert [len(users) for users in setup.store.asked] == [marks]
 
 
 async def test_users_without_a_connection_are_not_asked_for() -> None:
@@ -129,7 +142,8 @@ async def test_many_users_are_asked_in_bounded_queries() -> None:
     async with running() as setup:
         for number in range(1001):
             setup.counts.mark(f"u{number}")
-        await setup.settled()
+        while len(setup.told) < 1001:
+            await setup.settled()
         assert [len(users) for users in setup.store.asked] == [1000, 1]
 
 
@@ -141,7 +155,7 @@ async def test_an_outage_keeps_the_marks_backs_off_and_is_logged_once() -> None:
             while not setup.told:
                 await setup.settled()
             assert setup.told == ["user:u1"]
-            assert setup.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.05]
+            assert setup.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, PAUSE]
             # The next outage begins anew.
             setup.store.failures = 1
             setup.counts.mark("u2")
