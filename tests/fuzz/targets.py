@@ -65,7 +65,7 @@ def _read_frames(data: bytes) -> tuple[list[tuple[int, bool, bytes]], int, Frame
     place = 0
     try:
         while (frame := decode(data, place, BOUND)) is not None:
-            read.append(frame[:3])
+            read.append((frame.opcode, frame.fin, frame.payload))
             assert place < frame.end <= len(data)
             place = frame.end
             if frame.opcode == Opcode.CLOSE:

@@ -16,6 +16,8 @@ from functools import cache
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from callboard.store.database import Queries
 
 # Half of what recovery replays: reading all must not push a reconnecting client into a fresh start.
@@ -57,7 +59,7 @@ class AllRead(NamedTuple):
     position: str
 
 
-class UserCount(NamedTuple):
+class UserCount(msgspec.Struct, frozen=True):
     """`payload`: the message `notification:unread-count` for one user."""
 
     user_id: str

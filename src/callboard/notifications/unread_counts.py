@@ -94,13 +94,13 @@ class UnreadCounts:
     async def _tell(self, users: Sequence[str]) -> None:
         if not users:
             return
-        for user_id, payload in await self._store.unread_counts(self._queries, users):
+        for count in await self._store.unread_counts(self._queries, users):
             self._broker.publish(
                 Envelope(
                     namespace=FEED,
-                    rooms=(f"user:{user_id}",),
+                    rooms=(f"user:{count.user_id}",),
                     name="notification:unread-count",
-                    payload=payload,
+                    payload=count.payload,
                     key="unread-count",
                 )
             )

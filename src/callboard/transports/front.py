@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from callboard.transports.http import HttpProtocol
 from callboard.transports.turnstile import Turnstile
@@ -41,7 +43,7 @@ _REQUEST_LINE = re.compile(rb"GET (/[!-~]{0,4096}) HTTP/1\.1\r\n")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}):([\t -~\x80-\xff]*)\r\n")
 
 
-class Upgrade(NamedTuple):
+class Upgrade(msgspec.Struct, frozen=True):
     """A plain upgrade request: its target, those of its headers that somebody looks at, and what came behind it."""
 
     target: bytes

@@ -10,7 +10,6 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
@@ -52,7 +51,7 @@ class Refusal(Exception):
         return msgspec.json.encode({"code": int(self.code), "message": self.message})
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """The parts of an HTTP request that matter here. Header names are lower case."""
 
     method: str

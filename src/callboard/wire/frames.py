@@ -8,7 +8,8 @@ negotiated).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+
+import msgspec
 
 from callboard.errors import ProtocolError
 
@@ -57,7 +58,7 @@ def encode(opcode: Opcode, data: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + data
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True):
     """A frame of a client: its payload, unmasked, and where in the bytes the next frame begins."""
 
     opcode: int
