@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from callboard import telemetry
+from callboard.transports.answer import Answer
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -146,7 +147,10 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self.limits.max_pipelined:
             self._refuse(429, "too_many_requests", "too many requests were sent ahead")
             return
+        earlier = self.cycle
         super().on_headers_complete()
+        if self.cycle is not earlier:  # no upgrade to a WebSocket
+            self.cycle.transport = cast(asyncio.Transport, Answer(self.transport, self.loop))
         self._owed = _Owed.BODY
         self._size = 0
 

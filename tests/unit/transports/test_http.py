@@ -26,6 +26,9 @@ class Loop:
     def time(self) -> float:
         return self._timers.clock.monotonic()
 
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        return asyncio.get_running_loop().call_soon(callback, *args)
+
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
         return self._timers.call_later(delay, callback, *args)
 
@@ -39,11 +42,13 @@ class Transport:
     def __init__(self) -> None:
         self.protocol: HttpProtocol | None = None
         self.written = b""
+        self.writes = 0
         self.unsent = 0
         self.ends: list[str] = []
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.writes += 1
 
     def close(self) -> None:
         self.ends.append("closed")
@@ -199,3 +204,13 @@ async def test_no_timer_outlives_its_connection(stage: Stage, timers: Timers) ->
     timers.turn(1000)
     assert stage.status() is None
     assert all(timer.cancelled for timer in timers.pending)
+
+
+async def test_an_answer_leaves_in_one_write(stage: Stage) -> None:
+    stage.let.set()
+    await stage.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await settle()
+    head, _, body = stage.transport.written.partition(b"\r\n\r\n")
+    assert (head[:12], body) == (b"HTTP/1.1 500", b"Internal Server Error"), "the application answers nothing"
+    assert stage.transport.writes == 1
+    assert stage.transport.ends == ["closed"]
