@@ -162,18 +162,19 @@ class WebSocket(asyncio.Protocol):
         self._engine, self._answer = engine, answer
         transport.set_write_buffer_limits(high=0)
         if _SOCKETS_ARE_FILES and request.scheme == "http":
-            self.descriptor = self._socket = transport.get_extra_info("socket").fileno()
+            self._socket = transport.get_extra_info("socket").fileno()
+        if not self.unsent():  # the answers to earlier requests have left
+            self.descriptor = self._socket
         if opened_by is None:
             self.connection = engine.open(self, self.policy.address(request))
-            if self._answer:  # the session has no first packet that takes it along
-                self._send(b"")
-            if self.unsent():
-                self.connection.pause()
-            return
-        self._opened_by = opened_by
-        self._send(b"")
-        if not opened_by.stand_by(self):
-            self._end(CloseCode.POLICY_VIOLATION, "the session has a WebSocket", Reason.PROTOCOL)
+        if self._answer:  # no first packet of a session took it along
+            self._send(b"")
+        if self.unsent():  # the transport has told whoever had it until now
+            self.pause_writing()
+        if opened_by is not None:
+            self._opened_by = opened_by
+            if not opened_by.stand_by(self):
+                self._end(CloseCode.POLICY_VIOLATION, "the session has a WebSocket", Reason.PROTOCOL)
 
     def _refuse(self, transport: asyncio.Transport, refusal: Refusal) -> None:
         self._ended = True
