@@ -131,10 +131,15 @@ def admit(engine: Engine, policy: Policy, request: Request, *, upgrade: bool) ->
     try:
         return _admit(engine, policy, request, upgrade)
     except Refusal as refusal:
-        code = "unavailable" if refusal.status == 503 else refusal.code.name.lower()
-        telemetry.log.info("socket.refused", code=code, address=policy.address(request), reason=refusal.message)
-        telemetry.REFUSED.labels(code).inc()
+        note(refusal, policy.address(request))
         raise
+
+
+def note(refusal: Refusal, address: str) -> None:
+    """Log a refusal and count it."""
+    code = "unavailable" if refusal.status == 503 else refusal.code.name.lower()
+    telemetry.log.info("socket.refused", code=code, address=address, reason=refusal.message)
+    telemetry.REFUSED.labels(code).inc()
 
 
 def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> Connection | None:

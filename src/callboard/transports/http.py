@@ -169,6 +169,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Hand the connection over, then what came behind the head."""
         if self._refused:
             return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._owed = _Owed.NOTHING  # what is to be answered is the request before it
+            self._refuse(400, "bad_upgrade", "an upgrade came behind a request that is not answered yet")
+            return
+        if (reason := self._flaw_of_upgrade()) is not None:
+            self._refuse(400, "bad_upgrade", reason)
+            return
         super().handle_websocket_upgrade()
         self._stop_timers()
         # A request before this one may end in the same segment: the head's end to look for is behind our key.
@@ -178,6 +185,15 @@ class HttpProtocol(HttpToolsProtocol):
         protocol: Any = self.transport.get_protocol()
         if behind and protocol is not self:
             protocol.data_received(behind)
+
+    def _flaw_of_upgrade(self) -> str | None:
+        """Why an upgrade request is refused (RFC 6455, section 4.1): uvicorn takes it whatever stands around it."""
+        names = {name for name, _ in self.scope["headers"]}
+        if self.scope["http_version"] != "1.1":
+            return "an upgrade to WebSocket needs HTTP/1.1"
+        if not names.isdisjoint((b"content-length", b"transfer-encoding")):
+            return "an upgrade to WebSocket has no body"
+        return None
 
     # Bounds
 
@@ -243,8 +259,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = True
         self._note_refusal(status, code, reason)
         cycle = self.cycle
-        asking = self._owed is _Owed.BODY and not self.pipeline and not cycle.response_started
-        if cycle is not None and not cycle.response_complete and not asking:
+        under_way = cycle is not None and not cycle.response_complete
+        asking = under_way and self._owed is _Owed.BODY and not self.pipeline and not cycle.response_started
+        if under_way and not asking:
             self.transport.abort()
             return
         if asking:

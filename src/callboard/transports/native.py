@@ -20,7 +20,7 @@ from callboard import telemetry
 from callboard.errors import ProtocolError
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
-from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit
+from callboard.transports.handshake import Policy, Refusal, RefusalCode, Request, admit, note
 from callboard.transports.upgrade import refused, switching, take_apart
 from callboard.wire import frames
 from callboard.wire.engineio import Outgoing
@@ -105,9 +105,7 @@ class WebSocket(asyncio.Protocol):
         assert self._transport is not None
         self._asked = True
         try:
-            if method != b"GET":
-                raise Refusal(RefusalCode.BAD_METHOD, "a WebSocket begins with GET")
-            self._open(self._transport, target, headers)
+            self._open(self._transport, method, target, headers)
         except Refusal as refusal:
             self._refuse(self._transport, refusal)
         except Exception as error:
@@ -151,13 +149,15 @@ class WebSocket(asyncio.Protocol):
 
     # The upgrade
 
-    def _open(self, transport: asyncio.Transport, target: bytes, headers: Mapping[str, str]) -> None:
+    def _open(self, transport: asyncio.Transport, method: bytes, target: bytes, headers: Mapping[str, str]) -> None:
         path, _, query = target.decode("latin-1").partition("?")
-        engine = self.engines.get(path if path.endswith("/") else path + "/")
-        if engine is None:
-            raise Refusal(RefusalCode.BAD_REQUEST, "no WebSocket here", status=404)
         request = _request(query, headers, transport)
-        answer = switching(headers)
+        try:
+            engine = self._asked_for(method, path)
+            answer = switching(headers)
+        except Refusal as refusal:
+            note(refusal, self.policy.address(request))
+            raise
         opened_by = admit(engine, self.policy, request, upgrade=True)
         self._engine, self._answer = engine, answer
         transport.set_write_buffer_limits(high=0)
@@ -174,7 +174,15 @@ class WebSocket(asyncio.Protocol):
         if opened_by is not None:
             self._opened_by = opened_by
             if not opened_by.stand_by(self):
-                self._end(CloseCode.POLICY_VIOLATION, "the session has a WebSocket", Reason.PROTOCOL)
+                self._fail(FrameError("the session has a WebSocket", CloseCode.POLICY_VIOLATION))
+
+    def _asked_for(self, method: bytes, path: str) -> Engine:
+        if method != b"GET":
+            raise Refusal(RefusalCode.BAD_METHOD, "a WebSocket begins with GET")
+        engine = self.engines.get(path if path.endswith("/") else path + "/")
+        if engine is None:
+            raise Refusal(RefusalCode.BAD_REQUEST, "no WebSocket here", status=404)
+        return engine
 
     def _refuse(self, transport: asyncio.Transport, refusal: Refusal) -> None:
         self._ended = True
@@ -242,7 +250,7 @@ class WebSocket(asyncio.Protocol):
             try:
                 self._opened_by.probe(self, message)
             except ProtocolError as error:
-                self._end(CloseCode.PROTOCOL_ERROR, error.message, Reason.PROTOCOL)
+                self._fail(FrameError(error.message))
 
     def _take_close(self, payload: bytes) -> None:
         code = frames.decode_close(payload)
@@ -256,6 +264,9 @@ class WebSocket(asyncio.Protocol):
         self._end(error.close_code, error.message, Reason.PROTOCOL)
         if self.connection is not None:
             self.connection.refuse(error)
+        elif self._opened_by is not None:  # that session goes on where it is
+            telemetry.log.info("socket.refused", code=error.code, address=self._opened_by.address, reason=error.message)
+            telemetry.REFUSED.labels(error.code).inc()
 
     def _give_up(self) -> None:
         self._end(CloseCode.INTERNAL_ERROR, "", Reason.FAILED)

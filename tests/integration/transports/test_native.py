@@ -283,11 +283,40 @@ async def test_a_refused_handshake_is_answered_and_leaves_no_trace(
     assert server.receivers == []
 
 
-async def test_a_websocket_does_not_begin_with_another_method(server: Server) -> None:
+WEBSOCKET = "EIO=4&transport=websocket"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason", "code"),
+    [
+        (upgrade_request(WEBSOCKET).replace(b"GET", b"POST", 1), 400, "begins with GET", "bad_method"),
+        (upgrade_request(WEBSOCKET, sec_websocket_version="8"), 426, "version 13", "bad_request"),
+        (upgrade_request(WEBSOCKET, sec_websocket_key="short"), 400, "16 bytes", "bad_request"),
+        (upgrade_request(f"/elsewhere/?{WEBSOCKET}"), 404, "no WebSocket here", "bad_request"),
+        (upgrade_request(WEBSOCKET).replace(b"HTTP/1.1", b"HTTP/1.0", 1), 400, "needs HTTP/1.1", "bad_upgrade"),
+        (upgrade_request(WEBSOCKET, content_length="5") + b"hello", 400, "has no body", "bad_upgrade"),
+        (upgrade_request(WEBSOCKET, transfer_encoding="chunked") + b"0\r\n\r\n", 400, "has no body", "bad_upgrade"),
+    ],
+)
+async def test_what_is_no_upgrade_to_websocket_is_refused_and_logged_once(
+    server: Server, request_: bytes, status: int, reason: str, code: str
+) -> None:
     async with server.client() as client:
-        client.send(upgrade_request("EIO=4&transport=websocket").replace(b"GET", b"POST", 1))
-        assert await client.answer_head() == 400
-        assert b"begins with GET" in await client.end()
+        with capture_logs() as logs:
+            client.send(request_)
+            assert await client.answer_head() == status
+            assert reason in (await client.end()).decode()
+    assert [(entry["code"], reason in entry["reason"]) for entry in logs] == [(code, True)]
+    assert server.engine.connections == {}
+
+
+async def test_an_upgrade_does_not_overtake_the_answer_to_a_request_before_it(server: Server) -> None:
+    before = b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with server.client() as client:
+        with capture_logs() as logs:
+            client.send(before + upgrade_request(WEBSOCKET))
+            assert b" 101 " not in await client.end()
+    assert [entry["code"] for entry in logs] == ["bad_upgrade"]
 
 
 async def test_a_defect_while_it_opens_is_logged_and_ends_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,10 +217,12 @@ async def test_a_websocket_that_does_not_probe_is_closed_and_the_session_lives(s
     connection = await polling_session(server)
     async with server.client() as client:
         await stand_by(client, connection)
-        client.send(data, frame(TEXT, b"2probe"), frame(TEXT, b"5"))
-        kind, _ = await client.hear()
-        assert kind == CLOSE
-        await client.end()
+        with capture_logs() as logs:
+            client.send(data, frame(TEXT, b"2probe"), frame(TEXT, b"5"))
+            kind, _ = await client.hear()
+            assert kind == CLOSE
+            await client.end()
+        assert [(entry["event"], entry["code"]) for entry in logs] == [("socket.refused", "protocol_error")]
     assert connection.session.state is State.POLLING
     async with server.client() as again:
         await stand_by(again, connection)
