@@ -268,6 +268,20 @@ async def test_what_is_not_saved_is_not_dropped_without_a_word(server: Server, w
     await expect(form.get_by_role("listitem")).to_have_text(["job:progress"])
 
 
+async def test_what_another_tab_saves_meanwhile_stays(server: Server, windows: Windows) -> None:
+    tabs = [await live(await windows.open(server, "u2")) for _ in range(2)]
+    forms = [await opened(tab) for tab in tabs]
+    for form, name in zip(forms, ("from:first", "from:second"), strict=True):
+        await form.get_by_label("Type to mute").fill(name)
+        await form.get_by_label("Type to mute").press("Enter")
+    await save(forms[1])
+    await save(forms[0])
+    await expect(forms[0].get_by_role("listitem")).to_have_text(["from:second", "from:first"])
+    await tabs[1].reload()
+    form = await opened(await live(tabs[1]))
+    await expect(form.get_by_role("listitem")).to_have_text(["from:second", "from:first"])
+
+
 async def test_what_is_muted_at_a_row_meanwhile_keeps_what_is_not_saved(server: Server, windows: Windows) -> None:
     await server.notify("u2", title="Too many of these", type="job:progress")
     jonas = await live(await windows.open(server, "u2"))

@@ -136,6 +136,12 @@ export class Session {
     });
   }
 
+  /** As they are now: what another tab chose meanwhile is for the form to take over before it saves. Throws RestError. */
+  async renewPreferences(): Promise<void> {
+    this.preferences = await this.rest.preferences();
+    this.changed();
+  }
+
   /** Throws RestError: the form shows it beside the field. */
   async savePreferences(update: PreferencesUpdate): Promise<void> {
     this.preferences = await this.rest.savePreferences(update);

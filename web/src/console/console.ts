@@ -9,7 +9,8 @@ import { html, LitElement, nothing } from "lit";
 import { request, RestError } from "../client/rest";
 import { Session } from "../client/session";
 import { DemoTokens, GivenToken, personOf, type TokenSource } from "../client/tokens";
-import type { Change, Draft, Person, PreferencesUpdate, ServerConfig } from "../client/wire";
+import type { Change, Draft, Person, ServerConfig } from "../client/wire";
+import { sameHours } from "../elements/choices";
 import type { CbCompose } from "../elements/compose";
 import type { CbInbox } from "../elements/inbox";
 import { type Outcome, outcomeOf } from "../elements/outcome";
@@ -319,7 +320,8 @@ export class CbConsole extends LitElement {
     else this.renderRoot.querySelector<CbInbox>("cb-inbox")?.focusPreferences();
   };
 
-  private readonly save = async ({ detail }: CustomEvent<PreferencesUpdate>): Promise<void> => {
+  private readonly save = async (event: Event): Promise<void> => {
+    const form = event.target as CbPreferences;
     const { session } = this;
     if (session === null) return;
     this.saving = true;
@@ -327,7 +329,13 @@ export class CbConsole extends LitElement {
     this.saved = false;
     this.requestUpdate();
     try {
-      await session.savePreferences(detail);
+      const [before, { quiet_hours }] = [session.preferences?.quiet_hours ?? null, form.chosen()];
+      await session.renewPreferences();
+      await this.updateComplete;
+      await form.updateComplete;
+      const chosen = form.chosen();
+      // Of quiet hours that both tabs changed, those of the tab that saves last stay.
+      await session.savePreferences(sameHours(before, quiet_hours) ? chosen : { ...chosen, quiet_hours });
       this.saved = true;
     } catch (error) {
       this.preferencesRefusal = refusal(error);

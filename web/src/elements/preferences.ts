@@ -1,7 +1,7 @@
 /**
  * `<cb-preferences>`: which notifications a person wants, and when.
  *
- * Owns: the form and what is said about it. Fires `cb-preferences-save` (`detail` is a PreferencesUpdate) and
+ * Owns: the form and what is said about it. Fires `cb-preferences-save` (what to save is `chosen`) and
  * `cb-preferences-close`, the latter not before a person knows what is unsaved. Never: the saving, or a rule of the
  * server's repeated here but for those in `rules.ts`: a refusal is shown in the server's words, beside the field that
  * it names.
@@ -228,7 +228,8 @@ export class CbPreferences extends LitElement {
     return this.adders.some((adder) => this.isTyped(adder)) || isUnsaved(this.preferences, this.chosen());
   }
 
-  private chosen(): Choices {
+  /** What the form says, as it would be stored. */
+  chosen(): Choices {
     return {
       muted_types: this.muted,
       muted_resources: this.resources.map(resourceOf),
@@ -326,7 +327,7 @@ export class CbPreferences extends LitElement {
     if (this.busy) return;
     if (!this.adders.every((adder) => !this.isTyped(adder) || this.add(adder))) return;
     this.told = null;
-    this.fire("cb-preferences-save", this.chosen());
+    this.fire("cb-preferences-save");
   }
 
   private chosenHours(): NonNullable<Preferences["quiet_hours"]> {
