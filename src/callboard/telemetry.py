@@ -79,6 +79,12 @@ def closed(reason: str) -> Counter:
     return CLOSED.labels(reason)
 
 
+def socket_refused(code: str, address: str, reason: str) -> None:
+    """Log and count what a client of the sockets was refused."""
+    log.info("socket.refused", code=code, address=address, reason=reason)
+    REFUSED.labels(code).inc()
+
+
 @dataclass(frozen=True)
 class Family:
     """A metric whose samples are read from the node when somebody asks, so that it costs nothing until then."""

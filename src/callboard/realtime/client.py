@@ -373,8 +373,7 @@ class Client:
         return True
 
     def _log_refusal(self, code: str, reason: str) -> None:
-        telemetry.log.info("socket.refused", code=code, address=self._connection.address, reason=reason)
-        telemetry.REFUSED.labels(code).inc()
+        telemetry.socket_refused(code, self._connection.address, reason)
 
     def _leave(self, name: str) -> None:
         member = self._members.pop(name, None)

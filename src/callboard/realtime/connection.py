@@ -226,8 +226,7 @@ class Connection:
 
     def refuse(self, error: ProtocolError) -> None:
         """End the session because the client broke a rule; the one place that logs it."""
-        telemetry.log.info("socket.refused", code=error.code, address=self.address, reason=error.message)
-        telemetry.REFUSED.labels(error.code).inc()
+        telemetry.socket_refused(error.code, self.address, error.message)
         self.close(Reason.PROTOCOL)
 
     def _take(self, packet: Packet) -> None:

@@ -138,8 +138,7 @@ def admit(engine: Engine, policy: Policy, request: Request, *, upgrade: bool) ->
 def note(refusal: Refusal, address: str) -> None:
     """Log a refusal and count it."""
     code = "unavailable" if refusal.status == 503 else refusal.code.name.lower()
-    telemetry.log.info("socket.refused", code=code, address=address, reason=refusal.message)
-    telemetry.REFUSED.labels(code).inc()
+    telemetry.socket_refused(code, address, refusal.message)
 
 
 def _admit(engine: Engine, policy: Policy, request: Request, upgrade: bool) -> Connection | None:

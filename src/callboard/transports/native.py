@@ -265,8 +265,7 @@ class WebSocket(asyncio.Protocol):
         if self.connection is not None:
             self.connection.refuse(error)
         elif self._opened_by is not None:  # that session goes on where it is
-            telemetry.log.info("socket.refused", code=error.code, address=self._opened_by.address, reason=error.message)
-            telemetry.REFUSED.labels(error.code).inc()
+            telemetry.socket_refused(error.code, self._opened_by.address, error.message)
 
     def _give_up(self) -> None:
         self._end(CloseCode.INTERNAL_ERROR, "", Reason.FAILED)
