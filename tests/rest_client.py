@@ -37,13 +37,19 @@ SIGNER = TokenSigner(SETTINGS, clock=SystemClock())
 
 
 class Outbox:
-    """Counts commits."""
+    """Counts commits. What is sent is run on `pool`, and stays in the outbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Queries | None = None) -> None:
+        self._pool = pool or NoDatabase()
         self.commits = 0
 
     def committed(self) -> None:
         self.commits += 1
+
+    async def send(self, statement: str, *args: object) -> list[tuple[Any, ...]]:
+        rows = await self._pool.fetch(statement, *args)
+        self.commits += 1
+        return [tuple(row) for row in rows]
 
 
 class Publisher:
@@ -84,7 +90,7 @@ def slice_endpoints(
     admin_log: AdminLog | None = None,
 ) -> list[Endpoint]:
     """Every endpoint of the slices. `node` stands for one without connections."""
-    service = NotificationService(queries, outbox or Outbox(), types=types)
+    service = NotificationService(queries, outbox or Outbox(queries), types=types)
     node = node or empty_node()
     sockets = SocketService(node, publisher or Publisher(), admin_log=admin_log)
     choices = ChoiceService(queries, DefaultAccess(), types=types)

@@ -158,7 +158,7 @@ class Callboard:
         log = MessageLog(self.database)
         recovery = self.node.recovery = Recovery(await log.recovery_key(), reactions.RecoveryLog(log), self.relay)
         subscriptions = self._subscriptions()
-        outbox = Outbox(self.relay.wake)
+        outbox = Outbox(self.database, self.relay)
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
         notifications = NotificationService(self.database, outbox, types=settings.notification_types, clock=clock)
         register_notifications(self.node.namespace("/feed"), notifications)

@@ -1,9 +1,9 @@
 """The relay: what was committed reaches this node, once, in order.
 
 Owns: one connection of its own for each node. Every node's relay tries for one advisory lock on it; who holds
-it leads: moves committed outbox rows into the log and numbers them. The others follow the log. Each hands
-every message, in the order of its number, to `deliver`. Never: a message before its commit, a statement on
-another connection (the lock and the writes must end together), `synchronous_commit` off.
+it leads: moves committed outbox rows into the log and numbers them, and takes over what transactions of its own node
+have numbered themselves (`store/outbox.py`). The others follow the log. Each hands every message, in the order of its
+number, to `deliver`. Never: a message before its commit, `synchronous_commit` off.
 
 Nothing depends on a notification arriving: NOTIFY and `wake` only make it faster than the poll.
 """
@@ -81,6 +81,7 @@ class Relay:
         self._on_back = on_back
         self._event = asyncio.Event()
         self._committed_here = False
+        self._behind = False
         self._in_contact = asyncio.Event()
         self._last_contact = 0.0
         self._complete_at = 0.0
@@ -128,6 +129,23 @@ class Relay:
         self._committed_here = True
         self._event.set()
 
+    def numbered(self, messages: Sequence[LoggedMessage]) -> None:
+        """A transaction of this process has numbered these, and has committed: they are delivered at once.
+
+        Unless others come before them, or are being delivered: then they are read from the log, in their turn.
+        """
+        RELAYED.inc(len(messages))
+        if messages[0].position != f"{self._epoch}.{self._seq + 1}":
+            self.look()
+            return
+        for message in messages:
+            self._deliver_one(message)
+
+    def look(self) -> None:
+        """There may be messages in the log that nobody here has in hand. Cheap; many calls make one look."""
+        self._behind = True
+        self._event.set()
+
     async def flush(self) -> None:
         """Wait until all that was committed before the call was delivered here; while the database is away, for
         ever."""
@@ -168,8 +186,9 @@ class Relay:
 
     async def _orient(self, connection: Any) -> None:
         """Take the log's head as the position, unless there is one that still holds."""
+        seq = self._seq  # `numbered` may go on while the database answers
         head = await connection.fetchrow(HEAD)
-        if self._epoch is not None and (head["epoch"] != self._epoch or head["seq"] < self._seq):
+        if self._epoch is not None and (head["epoch"] != self._epoch or head["seq"] < seq):
             reason = "this is another log" if head["epoch"] != self._epoch else "the log went back"
             log.warning("relay.repositioned", reason=reason, position=f"{head['epoch']}.{head['seq']}")
             self._epoch = None
@@ -201,7 +220,7 @@ class Relay:
             async with asyncio.timeout(POLL):
                 await self._event.wait()
         except TimeoutError:
-            return
+            self._behind = True
 
     # Leading
 
@@ -222,6 +241,8 @@ class Relay:
 
     async def _lead(self, connection: Any) -> None:
         self._committed_here = False
+        # Before the rows are moved: what is numbered while that lasts is looked for the next time.
+        behind, self._behind = self._behind or bool(self._flushing), False
         while True:
             rows = await connection.fetch(MOVE, BATCH)
             RELAYED.inc(len(rows))
@@ -231,6 +252,8 @@ class Relay:
                 await self._hand_over(rows)
             if len(rows) < BATCH:
                 break
+        if behind:
+            await self._tail(connection)
         if self._clock.monotonic() >= self._next_upkeep:
             await self._keep_up(connection)
 
@@ -290,15 +313,20 @@ class Relay:
         turn_ends = self._clock.monotonic() + TURN
         for row in rows:
             message = logged(row)
-            self._seq = message.seq
-            try:
-                self._deliver(message)
-            except Exception as error:
-                reason, at = reason_of(error), message.position
-                log.error("relay.failed", reason=reason, position=at, name=message.name)
+            # Not what `numbered` has delivered while these rows were on their way.
+            if message.seq > self._seq:
+                self._deliver_one(message)
             if self._clock.monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = self._clock.monotonic() + TURN
+
+    def _deliver_one(self, message: LoggedMessage) -> None:
+        self._seq = message.seq
+        try:
+            self._deliver(message)
+        except Exception as error:
+            reason, at = reason_of(error), message.position
+            log.error("relay.failed", reason=reason, position=at, name=message.name)
 
     # What happens on the connection
 

@@ -41,7 +41,7 @@ async def messages(database: Database, name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def service(database: Database) -> NotificationService:
-    return NotificationService(database, Outbox())
+    return NotificationService(database, Outbox(database))
 
 
 async def test_a_notification_is_the_same_everywhere(service: NotificationService, database: Database) -> None:

@@ -164,7 +164,7 @@ async def running(dsn: str, **settings: Any) -> AsyncIterator[Stage]:
                 database=callboard.database,
                 upkeep=NotificationUpkeep(
                     callboard.database,
-                    Outbox(callboard.relay.wake),
+                    Outbox(callboard.database, callboard.relay),
                     callboard.relay,
                     callboard.clock,
                     retention_days=made.notification_retention_days,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from callboard.errors import Invalid
@@ -90,18 +90,22 @@ class ToOne(NamedTuple):
     content: Content
 
 
-class CreationStore:
-    """Statements; each takes what it runs on, the pool or a transaction."""
+class Sending(Protocol):
+    """Runs a statement as a transaction by itself, and sends the messages that it writes; see Outbox."""
 
-    async def create(self, queries: Queries, recipients: Recipients, content: Content) -> Created:
+    async def send(self, statement: str, *args: object) -> list[tuple[Any, ...]]:
+        """Its rows."""
+
+
+class CreationStore:
+    """Statements; each takes what it runs on, or what sends the messages that it writes."""
+
+    async def create(self, outbox: Sending, recipients: Recipients, content: Content) -> Created:
         """Content, copies and message. Raises Invalid naming the first wrong argument."""
         if recipients.followed_type is None:
-            row = await queries.fetchrow(CREATE, _lines(recipients.user_ids or ()), *content)
+            (row,) = await outbox.send(CREATE, _lines(recipients.user_ids or ()), *content)
         else:
-            row = await queries.fetchrow(
-                CREATE_FOR_FOLLOWERS, recipients.followed_type, recipients.followed_id, *content
-            )
-        assert row is not None
+            (row,) = await outbox.send(CREATE_FOR_FOLLOWERS, recipients.followed_type, recipients.followed_id, *content)
         return Created(*row)
 
     async def create_within(
@@ -112,21 +116,27 @@ class CreationStore:
         assert row is not None
         return Created(*row)
 
-    async def create_each(self, queries: Queries, calls: Sequence[ToOne]) -> list[Created]:
+    async def create_each(self, outbox: Sending, calls: Sequence[ToOne]) -> list[Created]:
         """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
 
         Calls in the order of their user ids and then of their group keys do not deadlock with others. One that is over
         the limit stores nothing.
         """
         columns = zip(*((call.user_id, *call.content) for call in calls), strict=True)
-        return [Created(*row) for row in await queries.fetch(CREATE_EACH, *columns)]
+        return [Created(*row) for row in await outbox.send(CREATE_EACH, *columns)]
 
     async def create_once(
-        self, queries: Queries, key: Key, recipients: Recipients, content: Content, *, refuse_over_limit: bool
+        self,
+        outbox: Sending,
+        key: Key,
+        recipients: Recipients,
+        content: Content,
+        *,
+        refuse_over_limit: bool,
     ) -> Created:
         """The same for a caller's key: again it gives the first answer. Raises Invalid; Conflict for another call."""
-        row = await queries.fetchrow(CREATE_ONCE, *key, *recipients.arguments(), *content, refuse_over_limit)
-        assert row is not None
+        arguments = (*key, *recipients.arguments(), *content, refuse_over_limit)
+        (row,) = await outbox.send(CREATE_ONCE, *arguments)
         return Created(*row)
 
     async def decide(self, queries: Queries, recipients: Recipients, content: Content) -> list[Decided]:

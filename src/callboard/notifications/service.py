@@ -15,7 +15,16 @@ from uuid import UUID
 from callboard import telemetry
 from callboard.clock import Clock, SystemClock
 from callboard.errors import NotFound, RateLimited
-from callboard.notifications.creation_store import Content, Created, CreationStore, Decided, Key, Recipients, ToOne
+from callboard.notifications.creation_store import (
+    Content,
+    Created,
+    CreationStore,
+    Decided,
+    Key,
+    Recipients,
+    Sending,
+    ToOne,
+)
 from callboard.notifications.model import FollowedResource, NewNotification, check_type
 from callboard.notifications.store import AllRead, Change, ListedPage, NotificationStore, PageCall
 from callboard.store.batching import Batcher
@@ -24,8 +33,8 @@ from callboard.store.database import Queries
 HOUR = 3600
 
 
-class Committed(Protocol):
-    """The part of the outbox that is told of commits."""
+class Messages(Sending, Protocol):
+    """The part of the outbox that sees to it that messages leave."""
 
     def committed(self) -> None:
         """A transaction with messages has committed."""
@@ -37,7 +46,7 @@ class NotificationService:
     def __init__(
         self,
         queries: Queries,
-        outbox: Committed,
+        outbox: Messages,
         *,
         types: frozenset[str] | None = None,
         clock: Clock | None = None,
@@ -88,12 +97,12 @@ class NotificationService:
             together = self._to_one if content.group_key is None else self._to_group
             return self._count(await together.call(ToOne(to, content)))
         if key is None:
-            created = await self._creation.create(self._queries, _recipients(to), content)
+            created = await self._creation.create(self._outbox, _recipients(to), content)
         else:
+            refuse = isinstance(to, str)
             created = await self._creation.create_once(
-                self._queries, key, _recipients(to), content, refuse_over_limit=isinstance(to, str)
+                self._outbox, key, _recipients(to), content, refuse_over_limit=refuse
             )
-        self._outbox.committed()
         return self._count(created)
 
     def _count(self, created: Created) -> Created:
@@ -137,8 +146,7 @@ class NotificationService:
         # In the order of users and groups, so that nobody waits in a circle; what else a user gets stays in the order
         # of arrival.
         order = sorted(range(len(calls)), key=lambda place: _lock_order(calls[place]))
-        created = await self._creation.create_each(self._queries, [calls[place] for place in order])
-        self._outbox.committed()
+        created = await self._creation.create_each(self._outbox, [calls[place] for place in order])
         return [made for _, made in sorted(zip(order, created, strict=True), key=lambda pair: pair[0])]
 
     async def _count_each(self, user_ids: Sequence[str]) -> Sequence[bytes]:

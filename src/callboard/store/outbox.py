@@ -1,19 +1,25 @@
 """The outbox: a message is written in the transaction of what it tells, and leaves only if that commits.
 
-Owns: the statements that write, move and read messages, and `LoggedMessage`. Never: a delivery (the relay's),
-a number taken before the commit.
+Owns: the statements that write, number and read messages, and `LoggedMessage`. Never: a delivery (the relay's), a
+number that is seen before the commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any, Protocol
 
 import msgspec
 
+from callboard.errors import Unavailable
 from callboard.store.database import Queries, Row
 
 BATCH = 500
+# How many messages leave with the transaction that `send` runs: its own, and those that wait.
+SENT = 100
 
 
 class LoggedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +34,29 @@ class LoggedMessage(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Outbox:
-    """Writes messages. `wake` is called after a commit: the relay of this process looks at once."""
+class Sender(Protocol):
+    """What the outbox needs of the relay of this process."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
+    @property
+    def leading(self) -> bool:
+        """Whether numbering is this node's to do."""
+
+    def wake(self) -> None:
+        """Something is in the outbox."""
+
+    def numbered(self, messages: Sequence[LoggedMessage]) -> None:
+        """These were numbered by one transaction, which has committed; they are in order."""
+
+    def look(self) -> None:
+        """Something may have been numbered that nobody here has in hand."""
+
+
+class Outbox:
+    """Writes messages, and sees to it that they leave once they are committed."""
+
+    def __init__(self, pool: Queries, sender: Sender) -> None:
+        self._pool = pool
+        self._sender = sender
 
     async def put(self, queries: Queries, *, namespace: str, rooms: Sequence[str], name: str, payload: str) -> None:
         """Add a message for `rooms` (1 to 10,000) in the transaction of `queries`; it is sent if that
@@ -47,33 +71,37 @@ class Outbox:
 
     def committed(self) -> None:
         """Call after the transaction of a `put` committed. Forgetting it costs up to a second, no message."""
-        self._wake()
+        self._sender.wake()
+
+    async def send(self, statement: str, *args: object) -> list[tuple[Any, ...]]:
+        """Run a statement that may put messages, as a transaction by itself: no `committed` is needed.
+
+        On the node that leads, its messages are numbered in that transaction and delivered before this returns, if
+        nobody else numbers at the moment. Statements of any length will do: what they wait for, they have waited for
+        before. Its rows; raises what statements on the pool raise.
+        """
+        if not self._sender.leading:
+            rows = await self._pool.fetch(statement, *args)
+            self._sender.wake()
+            return [tuple(row) for row in rows]
+        try:
+            rows = await self._pool.fetch(_sending(statement), *args)
+        except (Unavailable, asyncio.CancelledError):
+            self._sender.look()  # it may have committed all the same
+            raise
+        messages = [logged(row) for row in rows if row["seq"] is not None]
+        if messages:
+            self._sender.numbered(messages)
+        if len(messages) in (0, SENT):
+            self._sender.wake()
+        return [tuple(row)[:-MESSAGE_COLUMNS] for row in rows if row["seq"] is None]
 
 
 # One statement, so one commit: rows leave the outbox, get the next numbers and enter the log together. A row
 # whose transaction has not committed is not seen, holds nobody up, and gets a later number when it is.
-# Updating log_head locks it, so numbers enter the log in commit order whoever runs this.
-MOVE = """
-with moved as (
-  delete from callboard.outbox
-  where id = any (array(select id from callboard.outbox order by id limit $1))
-  returning id, namespace, rooms, name, payload, created_at
-), head as (
-  update callboard.log_head
-  set seq = seq + (select count(*) from moved)
-  where exists (select from moved)
-  returning epoch, seq, pg_notify('callboard_log', seq::text)
-), logged as (
-  insert into callboard.message_log (seq, logged_at, created_at, namespace, rooms, name, payload)
-  select head.seq - count(*) over () + row_number() over (order by moved.id),
-         now(), moved.created_at, moved.namespace, moved.rooms, moved.name, moved.payload
-  from moved cross join head
-  returning seq, namespace, rooms, name, payload, created_at
-)
-select seq, epoch, namespace, rooms, name, payload, created_at
-from logged cross join (select epoch from head) head
-order by seq
-"""
+MOVE = "select * from callboard.number_outbox($1, true)"
+
+MESSAGE_COLUMNS = 7
 
 # What a follower asks: how far the outbox goes now, and whether the leader has moved all of that.
 LAST = "select coalesce(max(id), 0) from callboard.outbox"
@@ -89,6 +117,24 @@ limit $2
 """
 
 HEAD = "select epoch, seq from callboard.log_head"
+
+
+@cache
+def _sending(statement: str) -> str:
+    """The statement, and the numbering after it: rows of the one with nulls for the other, then the other way round.
+
+    The count is there to have the first done before the second begins.
+    """
+    return f"""
+with made as materialized (
+{statement}
+), numbered as materialized (
+  select message.*
+  from (select count(*) as rows from made) first
+  cross join lateral callboard.number_outbox(case when first.rows >= 0 then {SENT} end, false) message
+)
+select made.*, numbered.* from made full join numbered on false
+"""  # noqa: S608
 
 
 def logged(row: Row) -> LoggedMessage:

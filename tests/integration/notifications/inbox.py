@@ -46,7 +46,7 @@ class Inbox:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.outbox = Outbox()
+        self.outbox = Outbox(database)
         self.service = NotificationService(database, self.outbox)
         self.choices = ChoiceService(database, DefaultAccess())
         self.upkeep = UpkeepStore()

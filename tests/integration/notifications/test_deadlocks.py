@@ -32,7 +32,7 @@ def new(group_key: str | None = None) -> NewNotification:
 
 
 async def test_single_creates_that_are_batched_in_opposite_orders(inbox: Inbox) -> None:
-    nodes = [NotificationService(inbox.database, Outbox()) for _ in range(3)]
+    nodes = [NotificationService(inbox.database, Outbox(inbox.database)) for _ in range(3)]
     calls = []
     for number, node in enumerate(nodes * 2):
         order = USERS if number % 2 else USERS[::-1]
@@ -43,7 +43,7 @@ async def test_single_creates_that_are_batched_in_opposite_orders(inbox: Inbox) 
 
 
 async def test_batches_and_singles_and_keys(inbox: Inbox) -> None:
-    other = NotificationService(inbox.database, Outbox())
+    other = NotificationService(inbox.database, Outbox(inbox.database))
     await asyncio.gather(
         *(inbox.service.create(USERS if n % 2 else USERS[::-1], new("g"), actor=None) for n in range(6)),
         *(other.create(user, new("g"), actor=None) for user in USERS[::-1]),

@@ -16,8 +16,8 @@ from callboard.store.database import Database
 
 
 @pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
+def outbox(database: Database) -> Outbox:
+    return Outbox(database)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ async def test_rest_answers_429_until_the_next_hour(inbox: Inbox) -> None:
 async def test_the_time_to_wait_is_what_is_left_of_the_hour(inbox: Inbox) -> None:
     await fill(inbox)
     with pytest.raises(RateLimited) as refused:
-        await NotificationService(inbox.database, Outbox(), clock=Clock()).create("u1", NEW, actor=None)
+        await NotificationService(inbox.database, Outbox(inbox.database), clock=Clock()).create("u1", NEW, actor=None)
     assert refused.value.retry_after == 30
 
 
@@ -137,7 +137,7 @@ async def test_what_is_held_is_counted_when_it_is_created(inbox: Inbox) -> None:
 async def test_many_at_once_are_counted_exactly(inbox: Inbox, to: str | list[str]) -> None:
     await inbox.settings(rate_limit=10)
     # Two services: two nodes.
-    nodes = [inbox.service, NotificationService(inbox.database, Outbox())]
+    nodes = [inbox.service, NotificationService(inbox.database, Outbox(inbox.database))]
     done = await asyncio.gather(
         *(nodes[number % 2].create(to, NEW, actor=None) for number in range(30)), return_exceptions=True
     )

@@ -18,8 +18,8 @@ CONTENT = {"type": "episode:updated", "title": "Rough cut ready", "message": "Ep
 
 
 @pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
+def outbox(database: Database) -> Outbox:
+    return Outbox(database)
 
 
 @pytest.fixture

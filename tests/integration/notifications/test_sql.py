@@ -134,7 +134,7 @@ async def test_the_other_rules(database: Database) -> None:
     }
     for changes, field in wrong:
         with pytest.raises(Invalid) as refused:
-            await CreationStore().create(database, Recipients(["u1"]), Content(**{**arguments, **changes}))
+            await CreationStore().create(Outbox(database), Recipients(["u1"]), Content(**{**arguments, **changes}))
         assert refused.value.field == field
 
 
@@ -152,7 +152,7 @@ async def test_changes_keep_updated_at(database: Database) -> None:
 
 
 async def test_batches_that_overlap_in_any_order_do_not_deadlock(database: Database) -> None:
-    service = NotificationService(database, Outbox())
+    service = NotificationService(database, Outbox(database))
     new = NewNotification(type="a", title="t", message="")
     users = [f"u{number}" for number in range(50)]
     orders = [users if number % 2 else users[::-1] for number in range(20)]

@@ -42,7 +42,7 @@ def call(user: str, title: str = "t", **fields: Any) -> ToOne:
 
 
 async def together(inbox: Inbox, calls: list[ToOne]) -> list[Created]:
-    return await CreationStore().create_each(inbox.database, calls)
+    return await CreationStore().create_each(inbox.outbox, calls)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -15,6 +15,14 @@ from callboard.store.database import Database
 from callboard.store.outbox import LoggedMessage
 
 PATIENCE = 30.0
+
+CUT_THE_LEADER = """
+select count(pg_terminate_backend(lock.pid))
+from pg_locks lock
+join pg_stat_activity activity on activity.pid = lock.pid
+where lock.locktype = 'advisory' and lock.granted and activity.application_name = 'callboard relay'
+  and lock.database = (select oid from pg_database where datname = current_database())
+"""
 
 
 class Heard(list[MutableMapping[str, Any]]):
@@ -90,3 +98,10 @@ async def relaying_with(relay: Relay) -> AsyncIterator[Relay]:
 
 async def publish(database: Database, name: str) -> None:
     await database.execute("select callboard.publish('{user:u1}', $1, '{}')", name)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something in the database, which tells nobody when it happens."""
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():
+            await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.clock import TurnedClock
-from tests.integration.relay.kit import PATIENCE, Heard, Inbox, publish, relaying, relaying_with
+from tests.integration.relay.kit import CUT_THE_LEADER, PATIENCE, Heard, Inbox, publish, relaying, relaying_with
 
 from callboard.clock import SystemClock
 from callboard.relay import Relay
@@ -18,13 +18,6 @@ from callboard.store.database import Database
 from callboard.store.outbox import LoggedMessage, Outbox
 
 PAIRS = 1000
-
-
-LEADER = """
-select count(pg_terminate_backend(pid)) from pg_locks
-where locktype = 'advisory' and granted
-  and database = (select oid from pg_database where datname = current_database())
-"""
 
 
 async def test_transaction_that_commits_late_is_not_skipped(dsn: str, database: Database) -> None:
@@ -68,7 +61,7 @@ async def test_transaction_that_commits_late_is_not_skipped(dsn: str, database: 
 async def test_messages_of_one_transaction_keep_their_order_across_batches(dsn: str, database: Database) -> None:
     inbox = Inbox()
     async with relaying(dsn, inbox) as relay:
-        outbox = Outbox(relay.wake)
+        outbox = Outbox(database, relay)
         async with database.transaction() as queries:
             for n in range(1201):
                 await outbox.put(queries, namespace="/feed", rooms=["user:u1"], name=f"n{n}", payload="{}")
@@ -126,7 +119,7 @@ async def test_one_of_two_leads_and_both_deliver_everything_once(dsn: str, datab
     first_inbox, second_inbox = Inbox(), Inbox()
     async with relaying(dsn, first_inbox) as first, relaying(dsn, second_inbox) as second:
         assert (first.leading, second.leading) == (True, False)
-        outbox = Outbox(second.wake)  # the follower's own commits travel by the leader
+        outbox = Outbox(database, second)  # the follower's own commits travel by the leader
         for n in range(20):
             await outbox.put(database, namespace="/feed", rooms=["user:u1"], name=f"n{n}", payload="{}")
             outbox.committed()
@@ -145,7 +138,7 @@ async def test_leader_whose_connection_is_cut_loses_and_repeats_nothing(
             await publish(database, f"n{n}")
             if n % 100 == 50:
                 await heard.until(lambda: _leads_alone(first, second))
-                assert await database.fetchval(LEADER) == 1
+                assert await database.fetchval(CUT_THE_LEADER) == 1
         for inbox in inboxes:
             await inbox.holds(300)
         await heard.until(lambda: _leads_alone(first, second))
@@ -202,7 +195,7 @@ async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
     away: list[float] = []
     async with relaying_with(Relay(dsn, inbox, clock=SystemClock(), on_back=away.append)) as relay:
         assert away == []
-        await database.fetchval(LEADER)
+        await database.fetchval(CUT_THE_LEADER)
         await heard.until_logged("database.back")
         assert relay.ready
         await publish(database, "n")
@@ -273,7 +266,7 @@ async def test_another_log_is_noticed_and_followed_from_its_head(
         async with database.transaction() as queries:
             await queries.execute(change)
             await queries.execute("delete from callboard.message_log")
-            await queries.fetchval(LEADER)
+            await queries.fetchval(CUT_THE_LEADER)
         await heard.until_logged("relay.repositioned")
         await publish(database, "after")
         await inbox.holds(2)
@@ -297,7 +290,7 @@ async def test_what_is_read_at_the_begin_and_what_is_delivered_have_no_gap(
         await inbox.holds(1)
         async with database.transaction() as queries:
             await queries.execute("update callboard.log_head set epoch = 'restored'")
-            await queries.fetchval(LEADER)
+            await queries.fetchval(CUT_THE_LEADER)
         await heard.until_logged("relay.repositioned")
         await inbox.holds(2)
     assert len(begun) == 2
