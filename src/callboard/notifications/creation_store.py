@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 from callboard.errors import Invalid
 from callboard.store.database import Queries
+from callboard.store.outbox import Sending
 
 
 class Created(NamedTuple):
@@ -88,13 +89,6 @@ class ToOne(NamedTuple):
 
     user_id: str
     content: Content
-
-
-class Sending(Protocol):
-    """Runs a statement as a transaction by itself, and sends the messages that it writes; see Outbox."""
-
-    async def send(self, statement: str, *args: object) -> list[tuple[Any, ...]]:
-        """Its rows."""
 
 
 class CreationStore:

@@ -22,13 +22,13 @@ from callboard.notifications.creation_store import (
     Decided,
     Key,
     Recipients,
-    Sending,
     ToOne,
 )
 from callboard.notifications.model import FollowedResource, NewNotification, check_type
 from callboard.notifications.store import AllRead, Change, ListedPage, NotificationStore, PageCall
 from callboard.store.batching import Batcher
 from callboard.store.database import Queries
+from callboard.store.outbox import Sending
 
 HOUR = 3600
 

@@ -51,6 +51,13 @@ class Sender(Protocol):
         """Something may have been numbered that nobody here has in hand."""
 
 
+class Sending(Protocol):
+    """The part of the outbox for statements that are transactions by themselves."""
+
+    async def send(self, statement: str, *args: object) -> list[tuple[Any, ...]]:
+        """See Outbox."""
+
+
 class Outbox:
     """Writes messages, and sees to it that they leave once they are committed."""
 
@@ -77,8 +84,9 @@ class Outbox:
         """Run a statement that may put messages, as a transaction by itself: no `committed` is needed.
 
         On the node that leads, its messages are numbered in that transaction and delivered before this returns, if
-        nobody else numbers at the moment. Statements of any length will do: what they wait for, they have waited for
-        before. Its rows; raises what statements on the pool raise.
+        nobody else numbers at the moment. What it waits for, it waits for before that. It must be a plain SELECT, as
+        of a function; PostgreSQL refuses one with a WITH that changes rows. Returns its rows, in its order. Raises what
+        statements on the pool raise.
         """
         if not self._sender.leading:
             rows = await self._pool.fetch(statement, *args)
@@ -89,19 +97,20 @@ class Outbox:
         except (Unavailable, asyncio.CancelledError):
             self._sender.look()  # it may have committed all the same
             raise
-        messages = [logged(row) for row in rows if row["seq"] is not None]
+        own = [tuple(row)[:-ADDED_COLUMNS] for row in rows if row["epoch"] is None]
+        messages = [logged(row) for row in rows[len(own) :] if row["seq"] is not None]
         if messages:
             self._sender.numbered(messages)
-        if len(messages) in (0, SENT):
-            self._sender.wake()
-        return [tuple(row)[:-MESSAGE_COLUMNS] for row in rows if row["seq"] is None]
+        if len(messages) == SENT or len(own) + len(messages) < len(rows):
+            self._sender.wake()  # there may be more, or somebody else numbers
+        return own
 
 
 # One statement, so one commit: rows leave the outbox, get the next numbers and enter the log together. A row
 # whose transaction has not committed is not seen, holds nobody up, and gets a later number when it is.
 MOVE = "select * from callboard.number_outbox($1, true)"
 
-MESSAGE_COLUMNS = 7
+ADDED_COLUMNS = 8
 
 # What a follower asks: how far the outbox goes now, and whether the leader has moved all of that.
 LAST = "select coalesce(max(id), 0) from callboard.outbox"
@@ -127,13 +136,16 @@ def _sending(statement: str) -> str:
     """
     return f"""
 with made as materialized (
+  select own.*, row_number() over () as place
+  from (
 {statement}
+  ) own
 ), numbered as materialized (
   select message.*
   from (select count(*) as rows from made) first
   cross join lateral callboard.number_outbox(case when first.rows >= 0 then {SENT} end, false) message
 )
-select made.*, numbered.* from made full join numbered on false
+select made.*, numbered.* from made full join numbered on false order by numbered.seq nulls first, made.place
 """  # noqa: S608
 
 

@@ -4,7 +4,7 @@
 -- Moves the first `most` rows of the outbox into the log, numbered in the order of their ids; these are the rows
 -- returned. The head of the log is locked until the transaction has ended, so numbers enter the log in the order of
 -- commits, and each has its message, whoever calls. It is the last that a transaction locks: who holds it waits for
--- nobody. `patient`: wait for it; otherwise, if another holds it, nothing is done.
+-- nobody. `patient`: wait for it; otherwise, if another holds it, nothing is done, and one row without a number says so.
 create function callboard.number_outbox(most integer, patient boolean)
 returns table (
   seq bigint, epoch text, namespace text, rooms text[], name text, payload text, created_at timestamptz
@@ -23,6 +23,7 @@ begin
   else
     perform from callboard.log_head for update skip locked;
     if not found then
+      return query select null::bigint, '', null, null::text[], null, null, null::timestamptz;
       return;
     end if;
   end if;
