@@ -20,14 +20,12 @@ import asyncpg
 
 from callboard.clock import Clock
 from callboard.store.database import DRIVER_ERRORS, reason_of
+from callboard.store.log_upkeep import LogUpkeep
 from callboard.store.outbox import BATCH, HEAD, LAST, MOVE, MOVED, TAIL, LoggedMessage, logged
 from callboard.store.pool import COMMAND_TIMEOUT, CONNECT_TIMEOUT, SESSION_SETTINGS
-from callboard.store.sessions import FORGET, FORGOTTEN
 from callboard.telemetry import RELAYED, log
 
 POLL = 1.0
-UPKEEP_INTERVAL = 3600.0
-UPKEEP_RETRY = 60.0
 FIRST_RETRY = 0.1
 LAST_RETRY = 2.0
 # Delivering may take the event loop this long before others get their turn. Seconds.
@@ -77,7 +75,7 @@ class Relay:
         self._deliver = deliver
         self._clock = clock
         self._begin = begin
-        self._window = recovery_window_hours
+        self._upkeep = LogUpkeep(clock, recovery_window_hours)
         self._on_back = on_back
         self._event = asyncio.Event()
         self._committed_here = False
@@ -92,7 +90,6 @@ class Relay:
         self._flushing: list[asyncio.Future[None]] = []
         self._flush_to: int | None = None
         self._next_lock = 0.0
-        self._next_upkeep = 0.0
         self._lost_at: float | None = None
         self._last_reason: str | None = None
         self._retry = FIRST_RETRY
@@ -196,7 +193,8 @@ class Relay:
             if self._begin is not None:
                 await self._begin(connection)
             self._epoch, self._seq = head["epoch"], head["seq"]
-        self._next_lock = self._next_upkeep = 0.0
+        self._next_lock = 0.0
+        self._upkeep.begin()
         self._flushes, self._flushing, self._flush_to = self._flushing + self._flushes, [], None
 
     async def _work(self, connection: Any) -> None:
@@ -254,25 +252,7 @@ class Relay:
                 break
         if behind:
             await self._tail(connection)
-        if self._clock.monotonic() >= self._next_upkeep:
-            await self._keep_up(connection)
-
-    async def _keep_up(self, connection: Any) -> None:
-        """Make the coming days' partitions, drop those past the recovery window, and forget who was away for longer.
-
-        A refusal waits a minute, and so does what is left of many to forget.
-        """
-        self._next_upkeep = self._clock.monotonic() + UPKEEP_INTERVAL
-        try:
-            await connection.execute("select callboard.ensure_log_partitions()")
-            await connection.execute("select callboard.drop_log_partitions(make_interval(hours => $1))", self._window)
-            if await connection.execute(FORGET, self._window, FORGOTTEN) == f"DELETE {FORGOTTEN}":
-                self._next_upkeep = self._clock.monotonic() + UPKEEP_RETRY
-        except asyncpg.PostgresError as error:
-            if connection.is_closed():
-                raise
-            self._next_upkeep = self._clock.monotonic() + UPKEEP_RETRY
-            log.warning("relay.failed", reason=reason_of(error), retry_in=UPKEEP_RETRY)
+        await self._upkeep.do_if_due(connection)
 
     # Following
 

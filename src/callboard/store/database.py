@@ -1,9 +1,9 @@
 """The database: statements, transactions, and the driver's errors in our own words.
 
 Owns: the translation of every driver error into `callboard.errors`, and what is done about a deadlock or a database
-that is frozen. With `pool.py` the only module besides relay, migrate and embedded that imports asyncpg. Never: SQL of a
-slice, a retry (the caller's client knows better than we do whether to come again; only what a deadlock has undone is
-done again).
+that is frozen. With `pool.py` the only module besides relay, log_upkeep, migrate and embedded that imports asyncpg.
+Never: SQL of a slice, a retry (the caller's client knows better than we do whether to come again; only what a deadlock
+has undone is done again).
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncpg
+from tests.clock import TurnedClock
 from tests.integration.relay.kit import Heard, Inbox, publish, relaying
 
-from callboard.clock import SystemClock
-from callboard.relay import UPKEEP_RETRY
 from callboard.store.database import Database
+from callboard.store.log_upkeep import RETRY, LogUpkeep
 from callboard.store.outbox import MOVE, TAIL
 from callboard.store.sessions import FORGOTTEN
 
@@ -53,10 +54,16 @@ async def test_many_to_forget_are_forgotten_by_and_by(dsn: str, database: Databa
         """,
         FORGOTTEN + 1,
     )
-    left = "select count(*) from callboard.sessions"
-    async with relaying(dsn, Inbox()) as relay:
-        assert await database.fetchval(left) == 1
-        assert relay._next_upkeep <= SystemClock().monotonic() + UPKEEP_RETRY
+    clock = TurnedClock()
+    upkeep = LogUpkeep(clock, window=72)
+    connection = await asyncpg.connect(dsn)
+    left = []
+    for seconds in (0.0, RETRY - 1, 1.0, RETRY):
+        clock.turn(seconds)
+        await upkeep.do_if_due(connection)
+        left.append(await connection.fetchval("select count(*) from callboard.sessions"))
+    await connection.close()
+    assert left == [1, 1, 0, 0]
 
 
 async def test_refused_upkeep_stops_no_message(dsn: str, database: Database, heard: Heard) -> None:
