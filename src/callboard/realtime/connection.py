@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from callboard import telemetry
-from callboard.errors import ProtocolError
+from callboard.errors import ProtocolError, TooLarge
 from callboard.realtime.traffic import Traffic
 from callboard.wire import engineio
 from callboard.wire.engineio import Outgoing, Packet, PacketType
@@ -27,6 +27,7 @@ class Reason(StrEnum):
     TRANSPORT = "transport lost"
     PING_TIMEOUT = "ping timeout"
     PROTOCOL = "protocol error"
+    TOO_LARGE = "too large"
     SLOW = "slow"
     NO_CONNECT = "no namespace in time"
     FLOOD = "too many messages"
@@ -225,9 +226,9 @@ class Connection:
             raise
 
     def refuse(self, error: ProtocolError) -> None:
-        """End the session because the client broke a rule; the one place that logs it."""
+        """End the session because the client broke a rule or a bound; the one place that logs it."""
         telemetry.socket_refused(error.code, self.address, error.message)
-        self.close(Reason.PROTOCOL)
+        self.close(Reason.TOO_LARGE if error.code == TooLarge.code else Reason.PROTOCOL)
 
     def _take(self, packet: Packet) -> None:
         data = self.session.receive(packet, self._engine.clock.monotonic())

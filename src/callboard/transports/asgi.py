@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from callboard import telemetry
-from callboard.errors import ProtocolError, Unavailable
+from callboard.errors import ProtocolError, TooLarge, Unavailable
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.realtime.traffic import Traffic
@@ -18,6 +18,12 @@ from callboard.transports.asgi_types import Message, Receive, Scope, Send
 from callboard.transports.handshake import Policy, Refusal, Request, admit
 from callboard.wire.engineio import Outgoing
 from callboard.wire.frames import CloseCode
+
+_CLOSE_CODES = {
+    Reason.CLIENT: CloseCode.NORMAL,
+    Reason.TRANSPORT: CloseCode.NORMAL,
+    Reason.TOO_LARGE: CloseCode.TOO_BIG,
+}
 
 
 class AsgiSink:
@@ -52,8 +58,7 @@ class AsgiSink:
 
     def close(self, reason: Reason) -> None:
         if self.close_code is None:
-            normal = reason in (Reason.CLIENT, Reason.TRANSPORT)
-            self.close_code = CloseCode.NORMAL if normal else CloseCode.POLICY_VIOLATION
+            self.close_code = _CLOSE_CODES.get(reason, CloseCode.POLICY_VIOLATION)
             self._wake.set()
             if reason in (Reason.SLOW, Reason.PING_TIMEOUT) and self._pump is not None:
                 # The peer does not read: waiting for it to take what is unsent would wait for ever.
@@ -147,8 +152,9 @@ class AsgiWebSocket:
     def _refuse_size(self, sink: AsgiSink) -> None:
         """The ASGI server's own bound may be wider. Characters are counted: a text may be up to thrice as long."""
         if sink.connection is not None:
-            sink.connection.refuse(ProtocolError(f"the message is over {self._engine.options.max_payload} bytes"))
-        sink.close(Reason.PROTOCOL)
+            message = f"the message is over {self._engine.options.max_payload} bytes"
+            sink.connection.refuse(ProtocolError(message, code=TooLarge.code))
+        sink.close(Reason.TOO_LARGE)
 
 
 def _data(message: Message) -> str | bytes:

@@ -33,6 +33,7 @@ CLOSING_TIME = 5.0
 _CLOSE_CODES = {
     Reason.CLIENT: CloseCode.NORMAL,
     Reason.PROTOCOL: CloseCode.PROTOCOL_ERROR,
+    Reason.TOO_LARGE: CloseCode.TOO_BIG,
     Reason.STOPPING: CloseCode.GOING_AWAY,
     Reason.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
     Reason.FAILED: CloseCode.INTERNAL_ERROR,

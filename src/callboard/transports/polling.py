@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Iterable
 from urllib.parse import parse_qs
 
-from callboard.errors import ProtocolError
+from callboard.errors import ProtocolError, TooLarge
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.engine import Engine
 from callboard.transports import cors
@@ -199,7 +199,7 @@ class Polling:
             connection.close(body)
             return
         if isinstance(body, Reason):
-            raise _broken(connection, "the payload is too large", status=413)
+            raise _broken(connection, "the payload is too large", status=TooLarge.status)
         self._engine.traffic.bytes_in += len(body)
         may_leave = not connection.closed and not sink.polled
         try:
@@ -286,12 +286,12 @@ def _stamp(request: Request) -> str | None:
 
 def _broken(connection: Connection, message: str, *, status: int = 400) -> Refusal:
     """The answer to a client that broke a rule of its session, which has ended with that."""
-    connection.refuse(ProtocolError(message, code="too_large" if status == 413 else None))
+    connection.refuse(ProtocolError(message, code=TooLarge.code if status == TooLarge.status else None))
     return Refusal(RefusalCode.BAD_REQUEST, message, status=status)
 
 
 async def _read(receive: Receive, limit: int) -> bytes | Reason:
-    """The request's body, or why there is none: it is over `limit` bytes (PROTOCOL), or the client is gone."""
+    """The request's body, or why there is none: it is over `limit` bytes (TOO_LARGE), or the client is gone."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -301,6 +301,6 @@ async def _read(receive: Receive, limit: int) -> bytes | Reason:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
-            return Reason.PROTOCOL
+            return Reason.TOO_LARGE
         if not message.get("more_body", False):
             return b"".join(parts)

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import msgspec
 
-from callboard.errors import ProtocolError
+from callboard.errors import ProtocolError, TooLarge
 
 MAX_CONTROL = 125
 
@@ -41,10 +41,10 @@ class CloseCode(IntEnum):
 
 
 class FrameError(ProtocolError):
-    """A peer broke RFC 6455. `close_code` is what to close with."""
+    """A peer broke RFC 6455, or a bound. `close_code` is what to close with."""
 
     def __init__(self, message: str, close_code: CloseCode = CloseCode.PROTOCOL_ERROR) -> None:
-        super().__init__(message)
+        super().__init__(message, code=TooLarge.code if close_code is CloseCode.TOO_BIG else None)
         self.close_code = close_code
 
 

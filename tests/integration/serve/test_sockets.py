@@ -134,7 +134,7 @@ async def logged_end(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[N
 
 async def test_an_oversize_message_ends_its_connection_and_no_other(server: Server, user: str) -> None:
     async with tab(server, user) as other:
-        async with logged_once(server, "protocol_error"), raw(server) as socket, logged_end(socket):
+        async with logged_once(server, "too_large"), raw(server) as socket, logged_end(socket):
             await socket.send_str("4" + "x" * 1_000_001)
         assert (await other.call("notification:read-all", {}))["ok"] is True
 

@@ -19,6 +19,7 @@ from tests.integration.transports.native_client import (
 )
 
 from callboard.realtime.connection import Connection, Reason
+from callboard.telemetry import CLOSED, totals
 from callboard.transports.native import MAX_UNSENT_PONGS, WebSocket
 from callboard.wire.engineio import Outgoing
 from callboard.wire.session import State
@@ -55,7 +56,6 @@ async def test_a_connection_that_drops(server: Server) -> None:
         (frame(TEXT, b"4\xff"), 1007),
         (frame(0, b"4a"), 1002),
         (frame(TEXT, b"4a", fin=False) + frame(TEXT, b"4b"), 1002),
-        (frame(TEXT, b"4" * 60_000, fin=False) + frame(0, b"x" * 60_000), 1009),
         (frame(3, b""), 1002),
         (frame(CLOSE, (5000).to_bytes(2, "big")), 1002),
         (frame(CLOSE, (1005).to_bytes(2, "big")), 1002),
@@ -83,7 +83,22 @@ async def test_a_frame_over_the_bound_is_refused_by_its_head(server: Server) -> 
         client.send(frame(TEXT, b"4" * (OPTIONS.max_payload + 1))[:14])
         kind, reason = await client.hear()
         assert (kind, int.from_bytes(reason[:2], "big")) == (CLOSE, 1009)
-        assert await receiver.reason() is Reason.PROTOCOL
+        assert await receiver.reason() is Reason.TOO_LARGE
+
+
+async def test_a_message_over_the_bound_is_logged_and_counted_as_too_large(server: Server) -> None:
+    before = totals(CLOSED).get("too large", 0)
+    async with server.client() as client:
+        _, receiver = await server.open(client)
+        with capture_logs() as logs:
+            client.send(frame(TEXT, b"4" * 60_000, fin=False) + frame(0, b"x" * 60_000), frame(TEXT, b"4late"))
+            kind, reason = await client.hear()
+            await client.end()
+            assert await receiver.reason() is Reason.TOO_LARGE
+        assert (kind, int.from_bytes(reason[:2], "big")) == (CLOSE, 1009)
+        assert receiver.messages.empty()
+        assert [(entry["event"], entry["code"]) for entry in logs] == [("socket.refused", "too_large")]
+    assert totals(CLOSED)["too large"] == before + 1
 
 
 async def test_a_defect_is_logged_and_costs_one_connection(server: Server) -> None:

@@ -73,9 +73,11 @@ async def test_a_client_that_closes_gets_a_normal_close(server: Server) -> None:
 @pytest.mark.parametrize("data", ["4" + "x" * OPTIONS.max_payload, b"x" * (OPTIONS.max_payload + 1)])
 async def test_a_message_over_the_bound_closes_it(server: Server, data: str | bytes) -> None:
     websocket, receiver = await opened(server)
-    await websocket.say(data)
-    assert websocket.close_code == 1008
-    assert receiver.reasons == [Reason.PROTOCOL]
+    with capture_logs() as logs:
+        await websocket.say(data)
+    assert [(entry["event"], entry["code"]) for entry in logs] == [("socket.refused", "too_large")]
+    assert websocket.close_code == 1009
+    assert receiver.reasons == [Reason.TOO_LARGE]
     assert receiver.messages == []
 
 
@@ -230,7 +232,7 @@ async def test_a_probe_that_is_too_large_is_closed_and_the_session_lives(server:
     client = await server.open()
     websocket = await client.upgrade()
     await websocket.say("2" * (OPTIONS.max_payload + 1))
-    assert websocket.close_code == 1008
+    assert websocket.close_code == 1009
     assert not client.connection.closed
 
 

@@ -89,7 +89,7 @@ async def test_a_payload_over_the_bound_is_refused_before_it_is_read_whole(serve
     post.feed(b"4", more=True)
     status, _ = await post.answer()
     assert status == 413
-    assert client.receiver.reasons == [Reason.PROTOCOL]
+    assert client.receiver.reasons == [Reason.TOO_LARGE]
 
 
 async def test_the_greatest_payload(server: Server) -> None:
