@@ -45,6 +45,7 @@ LOG_EVENTS: dict[str, str] = {
     "relay.repositioned": "reason, position",
     "jwks.failed": "reason",
     "http.refused": "status, code, address, reason",
+    "http.upgrade_ignored": "address",
     "request.failed": "method, path, status, code, request, reason",
     "request.refused": "method, path, status, code, request, reason",
     "socket.refused": "code, address, reason",
@@ -57,6 +58,8 @@ LOG_EVENTS: dict[str, str] = {
     "admin.action": "actor, action, target",
     "admin.alert": "kind, reason",
     "task.failed": "task, reason",
+    "library.warned": "library, reason",
+    "library.failed": "library, reason",
 }
 
 RELAYED = Counter("callboard_relayed", "Outbox rows moved into the message log")
@@ -186,8 +189,23 @@ def configure(level: str, fmt: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )
-    # Libraries that speak through `logging` are heard from warnings upwards, in plain lines.
-    logging.basicConfig(stream=out, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True)
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Libraries(logging.Handler):
+    """What libraries say through `logging`, from warnings upwards, as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record. One whose text and arguments do not go together is the library's defect."""
+        try:
+            facts = {"library": record.name, "reason": record.getMessage(), "exc_info": record.exc_info}
+        except Exception:
+            self.handleError(record)
+            return
+        if record.levelno < logging.ERROR:
+            log.warning("library.warned", **facts)
+        else:
+            log.error("library.failed", **facts)
 
 
 def colorless(logger: object, method: str, event: MutableMapping[str, Any]) -> str:

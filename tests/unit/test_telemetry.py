@@ -203,8 +203,35 @@ def test_a_defect_is_logged_with_its_traceback_and_without_local_variables(out: 
     assert "secret-token" not in out.getvalue()
 
 
-def test_libraries_are_heard_from_warnings_upwards(out: io.StringIO) -> None:
-    telemetry.configure("debug", "console", out)
+def test_libraries_are_heard_from_warnings_upwards_in_lines_of_ours(out: io.StringIO) -> None:
+    telemetry.configure("debug", "json", out)
     logging.getLogger("httpx").info("GET https://issuer.example")
-    logging.getLogger("a.library").warning("Invalid HTTP request received.")
-    assert out.getvalue() == "WARNING a.library Invalid HTTP request received.\n"
+    logging.getLogger("a.library").warning("%s is odd\n\x1b[2J", "This")
+    try:
+        raise ValueError("a defect")
+    except ValueError:
+        logging.getLogger("b.library").exception("It failed")
+    warned, failed = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert warned.pop("timestamp").endswith("Z")
+    assert warned == {
+        "event": "library.warned",
+        "level": "warning",
+        "library": "a.library",
+        "reason": "This is odd\n\x1b[2J",
+    }
+    assert (failed["event"], failed["level"], failed["reason"]) == ("library.failed", "error", "It failed")
+    assert failed["exception"].endswith("ValueError: a defect")
+
+
+def test_a_library_cannot_start_a_line_on_the_console(out: io.StringIO) -> None:
+    telemetry.configure("info", "console", out)
+    logging.getLogger("a.library").warning("a\n\x1b[2J")
+    assert out.getvalue().count("\n") == 1
+    assert "\x1b" not in out.getvalue()
+
+
+def test_what_a_library_cannot_say_stops_nobody(out: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.configure("info", "json", out)
+    logging.getLogger("a.library").warning("%d", "no number")
+    assert out.getvalue() == ""
+    assert "no number" in capsys.readouterr().err

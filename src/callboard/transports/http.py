@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol, with what it leaves out: bounds for requests, and the bytes behind an upgrade request.
 
 Owns: how long and how large a request's head may be, how slowly a body may come and an answer be taken, and the bytes
-that come in one segment with the upgrade request, which uvicorn drops. Never: requests themselves; they go to the ASGI
+that come in one segment with the upgrade request, which uvicorn drops; what is no request, or asks for an upgrade that
+there is not. Never: requests themselves; they go to the ASGI
 application as always.
 
 A further request of a connection that comes whole, as nearly all do, costs no timer.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -63,6 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._size = 0
         self._unparsed = 0
         self._refused = False
+        self._told_of_upgrade = False
         self._watched: tuple[int, _Owed] | None = None
         self._since = 0.0
         self._waited_since: float | None = None
@@ -90,7 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._segment = data
         before = self._requests, self._owed
         try:
-            super().data_received(data)
+            self._parse(data)
         finally:
             self._before = (self._before + data[-3:])[-3:]
             self._segment = b""
@@ -103,6 +106,26 @@ class HttpProtocol(HttpToolsProtocol):
             # Empty lines between two requests: uvicorn has stopped its timer for them.
             self._owed = _Owed.HEAD
         self._watch()
+
+    def _parse(self, data: bytes) -> None:
+        """What uvicorn's `data_received` does, with refusals of our own."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self._refused:
+                self._refuse(400, "malformed", "this is no request of HTTP/1.1")
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._ignore_upgrade()
+
+    def _ignore_upgrade(self) -> None:
+        """The request is served as it is. Told once for a connection: each of its requests may ask again."""
+        if not self._refused and not self._told_of_upgrade:
+            self._told_of_upgrade = True
+            telemetry.log.info("http.upgrade_ignored", address=self._address())
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -275,9 +298,11 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _note_refusal(self, status: int, code: str, reason: str) -> None:
-        address = self.client[0] if self.client else ""
-        telemetry.log.info("http.refused", status=status, code=code, address=address, reason=reason)
+        telemetry.log.info("http.refused", status=status, code=code, address=self._address(), reason=reason)
         telemetry.REFUSED.labels(code).inc()
+
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
 
 
 def limited(limits: HttpLimits) -> type[HttpProtocol]:

@@ -1,4 +1,4 @@
-"""HTTP requests that come slowly, are too large, or whose answers nobody takes, on a real uvicorn."""
+"""HTTP requests that come slowly, are too large or none, or whose answers nobody takes, on a real uvicorn."""
 
 from __future__ import annotations
 
@@ -186,6 +186,51 @@ async def test_a_head_of_the_size_allowed_passes(stage: Stage) -> None:
     async with stage.peer() as peer:
         peer.say(b"GET / HTTP/1.1\r\nHost: " + b"x" * 1900 + b"\r\n\r\n")
         assert await peer.answer() == (200, b"0")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",  # TLS
+        b"SSH-2.0-x\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n" + GET % b"",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
+        GET.replace(b"/%s", b"/" + b"x" * 2100) + b"no request",
+    ],
+)
+async def test_what_is_no_request_is_refused_and_logged_once_by_us_alone(
+    stage: Stage, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, code = (431, "head_too_large") if len(sent) > LIMITS.max_head else (400, "malformed")
+    async with stage.peer() as peer:
+        with capture_logs() as logs:
+            peer.say(sent)
+            await peer.refused(status, code)
+    assert [(entry["event"], entry["code"], entry["address"]) for entry in logs] == [
+        ("http.refused", code, "127.0.0.1")
+    ]
+    assert caplog.records == []
+
+
+async def test_what_is_no_request_gets_no_answer_in_place_of_another_ones(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        peer.say(GET % b"wait" + b"no request\r\n")
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await peer.reader.readexactly(1)
+
+
+async def test_an_upgrade_that_there_is_not_is_served_without_and_logged_once_a_connection(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage.peer() as peer:
+        with capture_logs() as logs:
+            for _ in range(3):
+                peer.say(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+                assert await peer.answer() == (200, b"0")
+    assert logs == [{"event": "http.upgrade_ignored", "address": "127.0.0.1", "log_level": "info"}]
+    assert caplog.records == []
 
 
 async def test_requests_sent_ahead_are_bounded(stage: Stage) -> None:
