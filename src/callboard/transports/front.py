@@ -1,8 +1,8 @@
 """The first bytes of a connection: a plain upgrade request goes to the native WebSocket, all else to uvicorn.
 
 Owns: `Front`, the protocol that uvicorn makes for each connection, and what a plain upgrade request is. Never: an
-answer, or a judgement: whatever is in any way unusual (in pieces, malformed, doubled, with a body) goes to HTTP with
-all its bytes, and may still become a WebSocket there.
+answer, or a judgement: whatever is in any way unusual (in pieces, malformed, doubled, without a host, with a body) goes
+to HTTP with all its bytes, and may still become a WebSocket there.
 
 The way through HTTP costs a WebSocket as much as all the rest of its connecting: a parser of its own, the request
 taken apart and put together again.
@@ -67,7 +67,7 @@ def plain_upgrade(data: bytes) -> Upgrade | None:
             if text is None or text in read:
                 return None
             read[text] = value.strip(b" \t").decode("latin-1")
-    if place != end + 2:  # something between them is no header
+    if place != end + 2 or "host" not in read:  # something between them is no header
         return None
     connection = read.pop("connection", "").lower()
     if connection != "upgrade" and "upgrade" not in [token.strip() for token in connection.split(",")]:

@@ -1,9 +1,8 @@
 """uvicorn's HTTP protocol, with what it leaves out: bounds for requests, and the bytes behind an upgrade request.
 
 Owns: how long and how large a request's head may be, how slowly a body may come and an answer be taken, and the bytes
-that come in one segment with the upgrade request, which uvicorn drops; what is no request, or asks for an upgrade that
-there is not. Never: requests themselves; they go to the ASGI
-application as always.
+that come in one segment with the upgrade request, which uvicorn drops; what is no request, names no host or two, or
+asks for an upgrade that there is not. Never: requests themselves; they go to the ASGI application as always.
 
 A further request of a connection that comes whole, as nearly all do, costs no timer.
 """
@@ -63,6 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._owed = _Owed.HEAD
         self._requests = 0
         self._size = 0
+        self._hosts = 0
         self._unparsed = 0
         self._refused = False
         self._told_of_upgrade = False
@@ -150,7 +150,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._owed = _Owed.HEAD
-        self._size = self._unparsed = 0
+        self._size = self._unparsed = self._hosts = 0
 
     def on_url(self, url: bytes) -> None:
         self._size += len(url)
@@ -159,7 +159,10 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value) + 4
+        length = len(name)
+        if length == 4 and name.lower() == b"host":
+            self._hosts += 1
+        self._size += length + len(value) + 4
         self._bound_head(self._size)
         if not self._refused:
             super().on_header(name, value)
@@ -169,6 +172,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if len(self.pipeline) >= self.limits.max_pipelined:
             self._refuse(429, "too_many_requests", "too many requests were sent ahead")
+            return
+        if self._hosts != 1 and (reason := self._flaw_of_hosts()) is not None:
+            self._refuse(400, "malformed", reason)
             return
         earlier = self.cycle
         super().on_headers_complete()
@@ -208,6 +214,14 @@ class HttpProtocol(HttpToolsProtocol):
         protocol: Any = self.transport.get_protocol()
         if behind and protocol is not self:
             protocol.data_received(behind)
+
+    def _flaw_of_hosts(self) -> str | None:
+        """Why a request that does not have one Host header is refused (RFC 9112, section 3.2)."""
+        if self._hosts:
+            return "the header Host is given more than once"
+        if self.parser.get_http_version() > "1.0":
+            return "the header Host is missing: HTTP/1.1 needs it"
+        return None
 
     def _flaw_of_upgrade(self) -> str | None:
         """Why an upgrade request is refused (RFC 6455, section 4.1): uvicorn takes it whatever stands around it."""

@@ -213,6 +213,46 @@ async def test_what_is_no_request_is_refused_and_logged_once_by_us_alone(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n", "the header Host is missing: HTTP/1.1 needs it"),
+        (b"GET / HTTP/1.1\r\nHosts: x\r\nX-Host: x\r\nHos: x\r\n", "the header Host is missing: HTTP/1.1 needs it"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nhOST: x\r\n", "the header Host is given more than once"),
+        (b"GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n", "the header Host is given more than once"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\n", "the header Host is missing: HTTP/1.1 needs it"),
+    ],
+)
+async def test_a_request_names_one_host(stage: Stage, head: bytes, reason: str) -> None:
+    async with stage.peer() as peer:
+        with capture_logs() as logs:
+            peer.say(head + b"\r\n")
+            await peer.refused(400, "malformed")
+    assert [(entry["event"], entry["code"], entry["reason"]) for entry in logs] == [
+        ("http.refused", "malformed", reason)
+    ]
+    assert not stage.app.begun.is_set()
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.0\r\n", b"GET / HTTP/1.0\r\nHOST: x\r\n", b"GET / HTTP/1.1\r\nhost:\r\n"]
+)
+async def test_http_1_0_names_a_host_or_none_and_a_host_may_be_empty(stage: Stage, head: bytes) -> None:
+    async with stage.peer() as peer:
+        peer.say(head + b"\r\n")
+        assert await peer.answer() == (200, b"0")
+
+
+async def test_each_request_of_a_connection_names_its_own_host(stage: Stage) -> None:
+    trailer = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: y\r\n\r\n"
+    async with stage.peer() as peer:
+        for request in (GET % b"", trailer, GET % b""):
+            peer.say(request)
+            assert await peer.answer() == (200, b"0")
+        peer.say(b"GET / HTTP/1.1\r\n\r\n")
+        await peer.refused(400, "malformed")
+
+
 async def test_what_is_no_request_gets_no_answer_in_place_of_another_ones(stage: Stage) -> None:
     async with stage.peer() as peer:
         peer.say(GET % b"wait" + b"no request\r\n")

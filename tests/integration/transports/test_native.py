@@ -294,6 +294,8 @@ WEBSOCKET = "EIO=4&transport=websocket"
         (upgrade_request(WEBSOCKET, sec_websocket_key="short"), 400, "16 bytes", "bad_request"),
         (upgrade_request(f"/elsewhere/?{WEBSOCKET}"), 404, "no WebSocket here", "bad_request"),
         (upgrade_request(WEBSOCKET).replace(b"HTTP/1.1", b"HTTP/1.0", 1), 400, "needs HTTP/1.1", "bad_upgrade"),
+        (upgrade_request(WEBSOCKET, host=""), 400, "Host is missing", "malformed"),
+        (upgrade_request(WEBSOCKET, Host="y"), 400, "more than once", "malformed"),
         (upgrade_request(WEBSOCKET, content_length="5") + b"hello", 400, "has no body", "bad_upgrade"),
         (upgrade_request(WEBSOCKET, transfer_encoding="chunked") + b"0\r\n\r\n", 400, "has no body", "bad_upgrade"),
     ],

@@ -161,7 +161,7 @@ async def test_a_line_without_an_end_is_counted(stage: Stage) -> None:
 
 
 async def test_a_head_in_several_segments_is_counted_once(stage: Stage) -> None:
-    await stage.say(b"GET / HTTP/1.1\r\n")
+    await stage.say(b"GET / HTTP/1.1\r\nHost: x\r\n")
     for _ in range(9):
         await stage.say(b"x: " + b"y" * 95 + b"\r\n")
     await stage.say(b"\r\n")
@@ -169,7 +169,7 @@ async def test_a_head_in_several_segments_is_counted_once(stage: Stage) -> None:
 
 
 async def test_an_answer_must_be_taken_at_the_least_rate(stage: Stage, timers: Timers) -> None:
-    await stage.say(b"GET / HTTP/1.1\r\n\r\n")
+    await stage.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     stage.transport.unsent = 100_000
     stage.protocol.pause_writing()
     for left in (70_000, 40_000):
@@ -182,7 +182,7 @@ async def test_an_answer_must_be_taken_at_the_least_rate(stage: Stage, timers: T
 
 
 async def test_an_answer_that_was_taken_is_not_asked_about(stage: Stage, timers: Timers) -> None:
-    await stage.say(b"GET / HTTP/1.1\r\n\r\n")
+    await stage.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     stage.transport.unsent = 100_000
     stage.protocol.pause_writing()
     stage.protocol.resume_writing()
