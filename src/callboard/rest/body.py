@@ -173,6 +173,10 @@ _WORDS = (
     (r"expected array of length <= (\d+)", r"give at most \1"),
     (r"expected str matching regex '\^?(.*?)\$?(\(\?!.*\))?'", r"it must match \1"),
     (r"expected str, got", "expected text, got"),
+    (r"expected int >= (-?\d+)", r"it must be \1 or more"),
+    (r"expected int <= (-?\d+)", r"it must be \1 or less"),
+    (r"expected int(?: \| null)?, got \w+", "it must be a whole number"),
+    (r"expected bool(?: \| null)?, got \w+", "it must be true or false"),
 )
 
 

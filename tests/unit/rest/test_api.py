@@ -163,6 +163,12 @@ async def test_what_is_wrong_with_a_query_is_said(client: httpx.AsyncClient) -> 
     for query, detail in (
         ("limit=1&limit=2", "limit is given more than once"),
         ("limit=1.0", "limit: give a whole number in digits, such as 1"),
+        ("limit=abc", "limit: it must be a whole number"),
+        ("limit=", "limit: it must be a whole number"),
+        ("limit=1.5", "limit: it must be a whole number"),
+        ("limit=0", "limit: it must be 1 or more"),
+        ("limit=10", "limit: it must be 9 or less"),
+        ("open=perhaps", "open: it must be true or false"),
     ):
         response = await client.get(f"/api/v1/things?{query}", headers=bearer("u1"))
         assert response.json()["detail"] == detail
