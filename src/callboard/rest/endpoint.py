@@ -194,11 +194,13 @@ def _tail(scope: HTTPScope, before: str, name: str) -> dict[str, str]:
 
 
 def _idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The header's value. Raises Invalid unless it is 1 to 255 visible ASCII characters."""
+    """The header's value. Raises Invalid unless it is 1 to 255 visible ASCII characters, given once."""
     values = [value for name, value in headers if name == b"idempotency-key"]
     if not values:
         return None
-    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
+    if len(values) > 1:
+        raise Invalid("Idempotency-Key is given more than once", field="Idempotency-Key")
+    if not _IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise Invalid("Idempotency-Key must have 1 to 255 visible ASCII characters", field="Idempotency-Key")
     return values[0].decode()
 

@@ -192,9 +192,12 @@ async def test_a_wrong_key_is_named(client: httpx.AsyncClient, inbox: Inbox, key
     assert await inbox.count() == 0
 
 
-async def test_two_keys_are_none(client: httpx.AsyncClient) -> None:
+async def test_two_keys_are_none(client: httpx.AsyncClient, inbox: Inbox) -> None:
     headers = [("authorization", ADMIN["authorization"]), ("idempotency-key", "a"), ("idempotency-key", "b")]
-    assert (await client.post("notifications", headers=headers, json=BODY)).status_code == 422
+    refused = await client.post("notifications", headers=headers, json=BODY)
+    assert (refused.status_code, refused.json()["field"]) == (422, "Idempotency-Key")
+    assert refused.json()["detail"] == "Idempotency-Key is given more than once"
+    assert await inbox.count() == 0
 
 
 async def test_the_longest_key(client: httpx.AsyncClient) -> None:
