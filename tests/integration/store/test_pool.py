@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import asyncpg
 import pytest
 
+from callboard.store import pool as module
 from callboard.store.database import Database
-from callboard.store.pool import Pool, lost
+from callboard.store.pool import LENT_FOR, Pool, lost
 
 
 async def ended(connections: list[Any], database: Database) -> None:
@@ -63,6 +65,46 @@ async def test_one_that_broke_in_use_gives_its_place_to_another(dsn: str, databa
     assert await other.fetchval("select 1") == 1
     await pool.release(other, well=False)
     await pool.close()
+
+
+async def pids_of(pool: Pool, uses: int) -> Counter[int]:
+    """How often each server process served, of so many uses one after another."""
+    pids: Counter[int] = Counter()
+    for _ in range(uses):
+        connection = await pool.acquire()
+        pids[await connection.fetchval("select pg_backend_pid()")] += 1
+        await pool.release(connection, well=True)
+    return pids
+
+
+async def test_a_connection_that_has_had_its_statements_is_replaced(dsn: str) -> None:
+    pool = await Pool.open(dsn, min_size=1, max_size=1, max_statements=LENT_FOR)
+    pids = await pids_of(pool, 2 * LENT_FOR + 2)
+    assert len(pids) == 3
+    assert max(pids.values()) <= LENT_FOR + 1
+    await pool.close()
+
+
+async def test_a_connection_that_has_not_is_kept_however_often_it_was_looked_at(dsn: str) -> None:
+    pool = await Pool.open(dsn, min_size=1, max_size=1)
+    assert len(await pids_of(pool, 2 * LENT_FOR + 2)) == 1
+    await pool.close()
+
+
+async def test_a_connection_whose_end_the_server_does_not_answer_is_waited_for_no_longer_than_any(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    pool = await Pool.open(dsn, min_size=1, max_size=1)
+    await pids_of(pool, LENT_FOR)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Pool, "release", never)
+        patched.setattr(module, "ACQUIRE_TIMEOUT", 0)
+        with pytest.raises(TimeoutError):
+            await pool.acquire()
+    pool.terminate()
 
 
 async def test_many_at_once_share_what_connections_there_may_be(dsn: str) -> None:
