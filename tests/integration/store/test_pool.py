@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from typing import Any
 
 import asyncpg
@@ -29,6 +30,15 @@ async def under_way(database: Database, pid: int) -> None:
     async with asyncio.timeout(10):
         while not await database.fetchval(asked, pid):
             pass
+
+
+async def cancelled_asleep(work: Coroutine[Any, Any, object], database: Database, pid: int) -> None:
+    """Begin the work, and cancel it while its statement sleeps in the server process `pid`."""
+    task = asyncio.create_task(work)
+    await under_way(database, pid)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_the_connection_that_was_used_last_is_used_next(dsn: str) -> None:
@@ -133,11 +143,7 @@ async def test_the_connection_of_a_cancelled_statement_is_free_when_that_has_end
 ) -> None:
     other = await Database.open(dsn, min_size=1, max_size=1)
     pid = await other.fetchval("select pg_backend_pid()")
-    sleeping = asyncio.create_task(other.fetchval("select pg_sleep(60)"))
-    await under_way(database, pid)
-    sleeping.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await sleeping
+    await cancelled_asleep(other.fetchval("select pg_sleep(60)"), database, pid)
     async with asyncio.timeout(10):
         assert await other.fetchval("select pg_backend_pid()") == pid
         await other.close()
@@ -155,11 +161,7 @@ async def test_a_transaction_that_is_cancelled_is_rolled_back_before_its_connect
             await queries.execute("insert into t values (1)")
             await queries.execute("select pg_sleep(60)")
 
-    inserting = asyncio.create_task(insert())
-    await under_way(database, pid)
-    inserting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await inserting
+    await cancelled_asleep(insert(), database, pid)
     async with asyncio.timeout(10):
         assert await other.fetchval("select count(*) from t") == 0
         await other.close()
