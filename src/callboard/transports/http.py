@@ -112,8 +112,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            if not self._refused:
+        except httptools.HttpParserError as error:
+            if self._refused:
+                return
+            if _is_defect(error):
+                telemetry.log.exception("task.failed", task="http", reason=repr(error.__context__))
+                self._refuse(500, "internal", "the server failed; its log says why")
+            else:
                 self._refuse(400, "malformed", "this is no request of HTTP/1.1")
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
@@ -317,6 +322,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _address(self) -> str:
         return self.client[0] if self.client else ""
+
+
+def _is_defect(error: httptools.HttpParserError) -> bool:
+    """Whether it is ours. A callback also fails for a path that is not ASCII or cannot be taken apart."""
+    theirs = (UnicodeDecodeError, httptools.HttpParserInvalidURLError)
+    return isinstance(error, httptools.HttpParserCallbackError) and not isinstance(error.__context__, theirs)
 
 
 def limited(limits: HttpLimits) -> type[HttpProtocol]:

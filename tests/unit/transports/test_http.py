@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
+import structlog
 import uvicorn
 from tests.loop import Timer, Timers, settle
 from uvicorn.server import ServerState
@@ -214,3 +215,26 @@ async def test_an_answer_leaves_in_one_write(stage: Stage) -> None:
     assert (head[:12], body) == (b"HTTP/1.1 500", b"Internal Server Error"), "the application answers nothing"
     assert stage.transport.writes == 1
     assert stage.transport.ends == ["closed"]
+
+
+@pytest.mark.parametrize("target", [b"/caf\xe9", b"http://["])
+async def test_a_path_that_cannot_be_read_is_the_clients_fault(stage: Stage, target: bytes) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await stage.say(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (stage.status(), stage.transport.ends) == (400, ["closed"])
+    assert [line["event"] for line in logs] == ["http.refused"]
+
+
+async def test_a_defect_of_ours_is_told_as_one(timers: Timers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: HttpProtocol, url: bytes) -> None:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(HttpProtocol, "on_url", fail)
+    stage = Stage(timers)
+    with structlog.testing.capture_logs() as logs:
+        await stage.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (stage.status(), stage.transport.ends) == (500, ["closed"])
+    assert [(line["event"], line.get("reason")) for line in logs] == [
+        ("task.failed", "LookupError('a defect')"),
+        ("http.refused", "the server failed; its log says why"),
+    ]
