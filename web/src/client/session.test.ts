@@ -148,6 +148,20 @@ it("keeps the older ones that were shown when all is read, and asks for nothing 
   expect(asked).toEqual(["/api/v1/notifications/read-all"]);
 });
 
+it("does not trim a list while a page is under way, which may know less than is forgotten", async () => {
+  const newer: Notification = { ...unread, id: "n2", arrived_at: "2026-01-31T09:32:00.000000Z" };
+  listener.message({ kind: "new", notification: newer, position: "e.2" });
+  const ids = (): string[] => session.inbox.lists.current.entries.map(({ notification }) => notification.id);
+  const floor = { arrived_at: newer.arrived_at ?? "", id: newer.id };
+  vi.stubGlobal("fetch", answers);
+  const older = session.older("current");
+  session.trim("current", floor);
+  expect(ids()).toEqual(["n2", "n1"]);
+  await older;
+  session.trim("current", floor);
+  expect(ids()).toEqual(["n2"]);
+});
+
 it("says of a list that cannot be fetched why", async () => {
   listener.connection({ kind: "connected", recovered: false });
   await vi.waitUntil(() => session.problem !== null);

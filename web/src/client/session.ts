@@ -7,9 +7,10 @@
  */
 
 import { type Connection, type ConnectionEvent, INITIAL_CONNECTION, reduceConnection } from "../reducers/connection";
-import { EMPTY_INBOX, type Inbox, type InboxMessage, type ListName, reduceInbox } from "../reducers/inbox";
+import { EMPTY_INBOX, type Inbox, type InboxMessage, type ListName, type Place, reduceInbox } from "../reducers/inbox";
 import { comparePositions } from "../reducers/position";
 import { Feed } from "./feed";
+import { Lists } from "./lists";
 import { Rest, RestError } from "./rest";
 import { SeenReports } from "./seen";
 import type { TokenSource } from "./tokens";
@@ -35,6 +36,7 @@ export class Session {
   /** What of `failure` stays true once the server that was not reached is back. */
   private unreached: string | null = null;
   private readonly rest: Rest;
+  private readonly lists: Lists;
   private readonly feed: Feed;
   private readonly seenReports: SeenReports;
   private refreshing = false;
@@ -50,6 +52,7 @@ export class Session {
     private readonly changed: () => void,
   ) {
     this.rest = new Rest(tokens);
+    this.lists = new Lists(this.rest);
     this.seenReports = new SeenReports((ids) => this.rest.markSeen(ids));
     this.feed = new Feed({
       tokens,
@@ -101,12 +104,16 @@ export class Session {
   }
 
   async older(list: ListName): Promise<void> {
-    const cursor = this.inbox.lists[list].nextCursor;
-    if (cursor === null) return;
-    await this.attempt("Could not show older ones.", async () => {
-      const page = await this.rest.list(cursor, list === "archived");
-      this.apply({ kind: "older", list, cursor, page });
-    });
+    const { floor, nextCursor } = this.inbox.lists[list];
+    if (floor === null) return;
+    await this.attempt("Could not show older ones.", () =>
+      this.lists.below(list, floor, nextCursor, (page) => this.apply({ kind: "older", list, below: floor, page })),
+    );
+  }
+
+  /** Lets go of what a list has below `floor`. Not while a page is under way: the list asks again soon. */
+  trim(list: ListName, floor: Place): void {
+    if (!this.lists.asking) this.apply({ kind: "trim", list, floor });
   }
 
   /** Asks for a list that was not loaded yet. */
@@ -241,8 +248,8 @@ export class Session {
     return done;
   }
 
-  private async load(list: ListName): Promise<void> {
-    this.apply({ kind: "snapshot", list, page: await this.rest.list(null, list === "archived") });
+  private load(list: ListName): Promise<void> {
+    return this.lists.first(list, (page) => this.apply({ kind: "snapshot", list, page }));
   }
 
   /** One at a time; asked for during one, it runs once more, since the first may have read before the cause. */

@@ -16,7 +16,7 @@ import type { CbInbox } from "../elements/inbox";
 import { type Outcome, outcomeOf } from "../elements/outcome";
 import type { CbPreferences } from "../elements/preferences";
 import { reached, type Refusal } from "../elements/refusal";
-import type { ListName } from "../reducers/inbox";
+import type { ListName, Place } from "../reducers/inbox";
 import { theme } from "../elements/theme";
 import { banners } from "./banners";
 import { consoleStyles } from "./console-styles";
@@ -226,6 +226,7 @@ export class CbConsole extends LitElement {
         @cb-mute=${({ detail }: CustomEvent<{ type: string; muted: boolean }>) => session.mute(detail.type, detail.muted)}
         @cb-read-all=${() => session.readAll()}
         @cb-older=${() => session.older(this.list)}
+        @cb-trim=${({ detail }: CustomEvent<{ list: ListName; floor: Place }>) => session.trim(detail.list, detail.floor)}
         @cb-list=${this.show}
         @cb-preferences=${this.toggle}
       ></cb-inbox>

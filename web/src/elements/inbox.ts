@@ -3,8 +3,8 @@
  *
  * Owns: markup and keyboard focus of the list. Fires `cb-change` (`detail.id`, `detail.change`), `cb-delete` and
  * `cb-explain` (`detail.id`), `cb-seen` (`detail.ids`), `cb-mute` (`detail.type`, `detail.muted`), `cb-list`
- * (`detail.list`), `cb-read-all`, `cb-older` and `cb-preferences`. Never: a change of the inbox; the page gives a
- * new one.
+ * (`detail.list`), `cb-trim` (`detail.list`, `detail.floor`), `cb-read-all`, `cb-older` and `cb-preferences`. Never: a
+ * change of the inbox; the page gives a new one.
  */
 
 import { html, LitElement, nothing, type PropertyValues, svg } from "lit";
@@ -18,6 +18,7 @@ import { inboxStyles } from "./inbox-styles";
 import { relativeTime } from "./relative-time";
 import { RowsInView } from "./seen";
 import { theme } from "./theme";
+import { deepestRow, trimAt } from "./trim";
 
 const SLIDERS = svg`<path d="M4 7.5h9m4 0h3M4 16.5h3m4 0h9"/><circle cx="15" cy="7.5" r="2"/><circle cx="9" cy="16.5" r="2"/>`;
 
@@ -132,10 +133,10 @@ export class CbInbox extends LitElement {
   }
 
   private body(): unknown {
-    const { entries, loaded, nextCursor } = this.inbox.lists[this.list];
+    const { entries, loaded, floor } = this.inbox.lists[this.list];
     if (!loaded) return html`<p class="waiting" role="status">Loading notifications…</p>`;
     const more =
-      nextCursor === null
+      floor === null
         ? nothing
         : html`<button type="button" class="quiet more" @click=${() => this.fire("cb-older")}>Show older</button>`;
     if (entries.length === 0) return html`${this.list === "current" ? empty : emptyArchive} ${more}`;
@@ -228,6 +229,18 @@ export class CbInbox extends LitElement {
   }
 
   protected override updated(changed: PropertyValues<this>): void {
+    this.refocus(changed);
+    for (const list of ["current", "archived"] as const) {
+      const floor = trimAt(this.inbox.lists[list].entries, () => (list === this.list ? this.deepest() : -1));
+      if (floor !== null) this.fire("cb-trim", { list, floor });
+    }
+  }
+
+  private deepest(): number {
+    return deepestRow(this.renderRoot, this.asked?.id ?? null);
+  }
+
+  private refocus(changed: PropertyValues<this>): void {
     const { asked } = this;
     if (asked === null || this.said === "" || !changed.has("inbox")) return;
     this.asked = null;

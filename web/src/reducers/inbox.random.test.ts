@@ -8,6 +8,7 @@
 import { expect, it } from "vitest";
 import type { Notification, Page } from "../client/wire";
 import { EMPTY_INBOX, type Inbox, type InboxMessage, isUnread, type ListName, reduceInbox } from "./inbox";
+import { placeOf } from "./list";
 
 const SEEDS = 400;
 const STEPS = 120;
@@ -171,7 +172,7 @@ class Client {
 
   act(): void {
     const list = LISTS[this.random(2)] ?? "current";
-    switch (this.random(6)) {
+    switch (this.random(7)) {
       case 0:
         this.answers.push({ kind: "snapshot", list, page: this.server.page(list, null) });
         break;
@@ -187,6 +188,9 @@ class Client {
       case 4:
         if (this.random(3) === 0) this.connect();
         else this.heard = Math.max(0, this.heard - this.random(3)); // recovery repeats
+        break;
+      case 5:
+        this.trim(list);
         break;
       default:
         this.hear(this.random(4));
@@ -205,7 +209,7 @@ class Client {
   /** Loads the rest of the lists. */
   load(): void {
     for (const list of LISTS) {
-      while (this.inbox.lists[list].nextCursor !== null) {
+      while (this.inbox.lists[list].floor !== null) {
         this.askOlder(list);
         this.answer(0);
       }
@@ -213,8 +217,22 @@ class Client {
   }
 
   private askOlder(list: ListName): void {
-    const cursor = this.inbox.lists[list].nextCursor;
-    if (cursor !== null) this.answers.push({ kind: "older", list, cursor, page: this.server.page(list, cursor) });
+    const { floor, nextCursor } = this.inbox.lists[list];
+    if (floor === null) return;
+    let page = this.server.page(list, nextCursor);
+    // A list that was trimmed has no cursor for its end.
+    while (nextCursor === null && page.next_cursor !== null && page.next_cursor >= key(floor)) {
+      page = this.server.page(list, page.next_cursor);
+    }
+    this.answers.push({ kind: "older", list, below: floor, page });
+  }
+
+  /** Not while an answer is under way. */
+  private trim(list: ListName): void {
+    while (this.answers.length > 0) this.answer(this.random(this.answers.length));
+    const { entries } = this.inbox.lists[list];
+    const last = entries[this.random(entries.length)];
+    if (last !== undefined) this.apply({ kind: "trim", list, floor: placeOf(last.notification) });
   }
 
   /** The answer to an action names no position. */

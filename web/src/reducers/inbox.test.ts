@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { Notification, Page } from "../client/wire";
-import { EMPTY_INBOX, type Inbox, type InboxMessage, isUnread, type ListName, MAX_DELETED, reduceInbox } from "./inbox";
+import {
+  EMPTY_INBOX,
+  type Inbox,
+  type InboxMessage,
+  isUnread,
+  type ListName,
+  MAX_DELETED,
+  type Place,
+  reduceInbox,
+} from "./inbox";
 
 /** One after another, by the first letter of their ids. */
 function arrivalOf(id: string): string {
@@ -50,6 +59,8 @@ function arrival(one: Notification, position: string | null): InboxMessage {
 function updated(one: Notification, position: string | null): InboxMessage {
   return { kind: "updated", notification: one, position };
 }
+
+const place = (id: string): Place => ({ arrived_at: arrivalOf(id), id });
 
 function deletion(id: string, position: string | null = null): InboxMessage {
   return { kind: "deleted", id, position };
@@ -138,7 +149,7 @@ describe("below the loaded part", () => {
   const older = (items: readonly (string | Notification)[], position: string): InboxMessage => ({
     kind: "older",
     list: "current",
-    cursor: "k",
+    below: place("c"),
     page: page(items, position),
   });
 
@@ -246,7 +257,7 @@ describe("a count of 0", () => {
 
   it("holds for older ones loaded before it and not for a later snapshot", () => {
     const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["b"], "e.1", "k") };
-    const older: InboxMessage = { kind: "older", list: "current", cursor: "k", page: page(["a"], "e.2") };
+    const older: InboxMessage = { kind: "older", list: "current", below: place("b"), page: page(["a"], "e.2") };
     expect(unread(run(start, older, none))).toEqual([]);
     expect(unread(run(start, older, none, snapshot(["b", "a"], "e.8", 2)))).toEqual(["b", "a"]);
   });
@@ -270,7 +281,7 @@ describe("what was read together with another", () => {
 
   it("is read when a page from before it is loaded after it", () => {
     const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["c", "b"], "e.1", "k") };
-    const older: InboxMessage = { kind: "older", list: "current", cursor: "k", page: page(["a"], "e.2") };
+    const older: InboxMessage = { kind: "older", list: "current", below: place("b"), page: page(["a"], "e.2") };
     expect(state(run(start, all("e.3", { id: "a", revision: 2 }), older)).at(-1)).toEqual(["a", read, 2]);
   });
 
@@ -350,19 +361,19 @@ describe("older", () => {
   const start: InboxMessage = { kind: "snapshot", list: "current", page: page(["d", "c"], "e.1", "k1") };
 
   it("goes below, without what is listed or deleted", () => {
-    const inbox = run(start, deletion("b"), { kind: "older", list: "current", cursor: "k1", page: page(["c", "b", "a"], "e.1") });
+    const inbox = run(start, deletion("b"), { kind: "older", list: "current", below: place("c"), page: page(["c", "b", "a"], "e.1") });
     expect(ids(inbox)).toEqual(["d", "c", "a"]);
     expect(inbox.lists.current.nextCursor).toBeNull();
   });
 
   it("read before the snapshot is ignored, even if the list ends at the same place", () => {
     const inbox = run(start, { ...start, page: page(["d", "c"], "e.5", "k1") });
-    expect(more(inbox, { kind: "older", list: "current", cursor: "k1", page: page(["a"], "e.4") })).toBe(inbox);
+    expect(more(inbox, { kind: "older", list: "current", below: place("c"), page: page(["a"], "e.4") })).toBe(inbox);
   });
 
   it("that answers a question of the list before this one is ignored", () => {
     const inbox = run(start);
-    expect(reduceInbox(inbox, { kind: "older", list: "current", cursor: "k0", page: page(["a"], "e.1") })).toBe(inbox);
+    expect(reduceInbox(inbox, { kind: "older", list: "current", below: place("d"), page: page(["a"], "e.1") })).toBe(inbox);
   });
 });
 

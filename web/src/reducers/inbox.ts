@@ -9,10 +9,11 @@
  */
 
 import type { AlsoRead, Notification, Page, UnreadCount } from "../client/wire";
-import { type Entry, isListed, type Place, placed, sorted, without } from "./list";
+import { type Entry, isListed, type Place, placed, placeOf, samePlace, sorted, without } from "./list";
 import { comparePositions, laterPosition } from "./position";
+import { trimmed } from "./trim";
 
-export type { Entry } from "./list";
+export type { Entry, Place } from "./list";
 
 export type ListName = "current" | "archived";
 
@@ -20,6 +21,7 @@ export interface List {
   /** The newest arrival first. */
   readonly entries: readonly Entry[];
   readonly loaded: boolean;
+  /** What to ask for the page below `floor` with; null if nothing follows, and where the list was trimmed. */
   readonly nextCursor: string | null;
   /** Where the loaded part ends; null if nothing follows. */
   readonly floor: Place | null;
@@ -62,7 +64,8 @@ interface Left {
 
 export type InboxMessage =
   | { readonly kind: "snapshot"; readonly list: ListName; readonly page: Page }
-  | { readonly kind: "older"; readonly list: ListName; readonly page: Page; readonly cursor: string }
+  | { readonly kind: "older"; readonly list: ListName; readonly page: Page; readonly below: Place }
+  | { readonly kind: "trim"; readonly list: ListName; readonly floor: Place }
   | {
       readonly kind: "new" | "updated";
       readonly notification: Notification;
@@ -102,7 +105,9 @@ export function reduceInbox(inbox: Inbox, message: InboxMessage): Inbox {
     case "snapshot":
       return snapshot(inbox, message.list, message.page);
     case "older":
-      return older(inbox, message.list, message.page, message.cursor);
+      return older(inbox, message.list, message.page, message.below);
+    case "trim":
+      return trimmed(inbox, message.list, message.floor);
     case "new":
     case "updated":
       return alsoRead(changed(advance(inbox, message.position), message), message);
@@ -184,10 +189,11 @@ function snapshot(inbox: Inbox, name: ListName, page: Page): Inbox {
   };
 }
 
-function older(inbox: Inbox, name: ListName, page: Page, cursor: string): Inbox {
+/** The page goes on where the list ended at `below`, or begins above that. */
+function older(inbox: Inbox, name: ListName, page: Page, below: Place): Inbox {
   const list = inbox.lists[name];
-  // A snapshot began the list anew meanwhile.
-  if (cursor !== list.nextCursor || (comparePositions(page.position, list.snapshotAt) ?? 0) < 0) return inbox;
+  // The list ends elsewhere now, or a snapshot began it anew meanwhile.
+  if (!samePlace(below, list.floor) || (comparePositions(page.position, list.snapshotAt) ?? 0) < 0) return inbox;
   return merged(inbox, name, page, list.floor);
 }
 
@@ -209,7 +215,7 @@ function merged(inbox: Inbox, name: ListName, page: Page, above: Place | null): 
     if (!inbox.deleted.has(item.id) && !hadLeft(item, page, left.get(item.id))) copies.set(item.id, entry);
   }
   const last = page.next_cursor === null ? undefined : page.items.at(-1);
-  const floor = last === undefined ? null : { arrived_at: last.arrived_at ?? "", id: last.id };
+  const floor = last === undefined ? null : placeOf(last);
   const lists: Record<ListName, List> = {
     ...inbox.lists,
     [name]: { ...inbox.lists[name], nextCursor: page.next_cursor, floor },

@@ -47,8 +47,20 @@ export function without(entries: readonly Entry[], id: string): readonly Entry[]
   return found === -1 ? entries : entries.toSpliced(found, 1);
 }
 
+export function placeOf({ arrived_at, id }: Notification): Place {
+  return { arrived_at: arrived_at ?? "", id };
+}
+
+export function samePlace(a: Place, b: Place | null): boolean {
+  return b !== null && order(a, b) === 0;
+}
+
+export function isBelow(one: Place, other: Place): boolean {
+  return order(one, other) > 0;
+}
+
 function place({ notification }: Entry): Place {
-  return { arrived_at: notification.arrived_at ?? "", id: notification.id };
+  return placeOf(notification);
 }
 
 /** Negative if `a` comes first. Both parts are text that sorts as what it stands for. */
