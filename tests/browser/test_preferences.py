@@ -282,6 +282,26 @@ async def test_what_another_tab_saves_meanwhile_stays(server: Server, windows: W
     await expect(form.get_by_role("listitem")).to_have_text(["from:second", "from:first"])
 
 
+async def test_of_quiet_hours_that_two_tabs_change_those_saved_last_stay(server: Server, windows: Windows) -> None:
+    tabs = [await live(await windows.open(server, "u2", timezone_id="UTC")) for _ in range(2)]
+    first, second = [await opened(tab) for tab in tabs]
+    await first.get_by_label("Hold notifications").check()
+    await first.get_by_label("From").fill("21:00")
+    await save(first)
+    await save(second)  # which changed nothing, and takes them over
+    await expect(second.get_by_label("From")).to_have_value("21:00")
+
+    await first.get_by_label("From").fill("20:00")
+    await second.get_by_label("To", exact=True).fill("08:00")
+    await save(first)
+    await save(second)
+    await expect(second.get_by_label("From")).to_have_value("21:00")
+    await tabs[0].reload()
+    form = await opened(await live(tabs[0]))
+    await expect(form.get_by_label("From")).to_have_value("21:00")
+    await expect(form.get_by_label("To", exact=True)).to_have_value("08:00")
+
+
 async def test_what_is_muted_at_a_row_meanwhile_keeps_what_is_not_saved(server: Server, windows: Windows) -> None:
     await server.notify("u2", title="Too many of these", type="job:progress")
     jonas = await live(await windows.open(server, "u2"))

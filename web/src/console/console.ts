@@ -10,7 +10,6 @@ import { request, RestError } from "../client/rest";
 import { Session } from "../client/session";
 import { DemoTokens, GivenToken, personOf, type TokenSource } from "../client/tokens";
 import type { Change, Draft, Person, ServerConfig } from "../client/wire";
-import { sameHours } from "../elements/choices";
 import type { CbCompose } from "../elements/compose";
 import type { CbInbox } from "../elements/inbox";
 import { type Outcome, outcomeOf } from "../elements/outcome";
@@ -330,13 +329,10 @@ export class CbConsole extends LitElement {
     this.saved = false;
     this.requestUpdate();
     try {
-      const [before, { quiet_hours }] = [session.preferences?.quiet_hours ?? null, form.chosen()];
       await session.renewPreferences();
       await this.updateComplete;
       await form.updateComplete;
-      const chosen = form.chosen();
-      // Of quiet hours that both tabs changed, those of the tab that saves last stay.
-      await session.savePreferences(sameHours(before, quiet_hours) ? chosen : { ...chosen, quiet_hours });
+      await session.savePreferences(form.chosen());
       this.saved = true;
     } catch (error) {
       this.preferencesRefusal = refusal(error);

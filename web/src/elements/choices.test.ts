@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { QuietHours } from "../client/wire";
-import { type Choices, isUnsaved, rebased, rebasedSettings, resourceOf, resourceText } from "./choices";
+import { type Choices, isUnsaved, rebased, rebasedHours, rebasedSettings, resourceOf, resourceText } from "./choices";
 
 const night: QuietHours = { start: "22:00", end: "07:00", timezone: "UTC", days: ["mon", "tue"] };
 
@@ -70,6 +70,22 @@ describe("settings that were stored elsewhere meanwhile", () => {
 
   it("stay away where they were taken away here, or there", () => {
     expect(rebasedSettings({ b: muted }, { a: muted, b: muted }, { a: muted })).toEqual({});
+  });
+});
+
+describe("quiet hours that were stored elsewhere meanwhile", () => {
+  const late: QuietHours = { ...night, end: "09:00" };
+
+  it("are taken over if nothing was changed here", () => {
+    expect(rebasedHours({ ...night, days: ["tue", "mon"] }, night, late)).toEqual(late);
+    expect(rebasedHours(night, night, null)).toBeNull();
+    expect(rebasedHours(null, null, late)).toEqual(late);
+  });
+
+  it("give way to those that were changed here", () => {
+    expect(rebasedHours(late, night, { ...night, start: "20:00" })).toEqual(late);
+    expect(rebasedHours(late, null, night)).toEqual(late);
+    expect(rebasedHours(null, night, late)).toBeNull();
   });
 });
 

@@ -10,6 +10,7 @@ import type { Preferences, QuietHours, Resource, TypeSettings } from "../client/
 export type Choices = Omit<Preferences, "updated_at">;
 
 type Settings = Choices["types"];
+type Hours = QuietHours | null;
 
 /** Whether something was chosen that is not stored. */
 export function isUnsaved(stored: Choices, chosen: Choices): boolean {
@@ -32,7 +33,7 @@ export function resourceOf(text: string): Resource {
   return { type: text.slice(0, space), id: text.slice(space + 1) };
 }
 
-export function sameHours(a: QuietHours | null, b: QuietHours | null): boolean {
+export function sameHours(a: Hours, b: Hours): boolean {
   if (a === null || b === null) return a === b;
   return a.start === b.start && a.end === b.end && a.timezone === b.timezone && sameOf(a.days, b.days);
 }
@@ -52,6 +53,11 @@ export function rebasedSettings(mine: Settings, before: Settings, after: Setting
     if (now !== undefined) settings[type] = now;
   }
   return settings;
+}
+
+/** The same for quiet hours, which are one choice: of those that were changed here and elsewhere, those here stay. */
+export function rebasedHours(mine: Hours, before: Hours, after: Hours): Hours {
+  return sameHours(mine, before) ? after : mine;
 }
 
 /** A type may be called "constructor". */

@@ -11,7 +11,7 @@ import { html, LitElement, nothing, type PropertyValues } from "lit";
 import type { Day, Preferences, TypeSettings } from "../client/wire";
 import { type Adder, type AdderActions, adderRow, refusedInput } from "./adder";
 import { chip } from "./chip";
-import { type Choices, isUnsaved, rebased, rebasedSettings, resourceOf, resourceText, sameHours } from "./choices";
+import { type Choices, isUnsaved, rebased, rebasedHours, rebasedSettings, resourceOf, resourceText } from "./choices";
 import { preferencesStyles } from "./preferences-styles";
 import { HOURS_FIELDS, hoursFields } from "./quiet-hours";
 import { concerns, edited, type Refusal, replaced } from "./refusal";
@@ -45,6 +45,8 @@ export class CbPreferences extends LitElement {
   private resources: readonly string[] = [];
   private settings: Choices["types"] = {};
   private quiet = false;
+  /** What the fields of quiet hours were filled with; null for what is stored. */
+  private hours: Choices["quiet_hours"] = null;
   /** The refusal that is said: the page's, or that of something which was not added. */
   private told: Refusal | null = null;
   /** Whether somebody wants to close it and is asked about what is unsaved. */
@@ -87,7 +89,9 @@ export class CbPreferences extends LitElement {
     const [mutedBefore, mutedNow] = [before?.muted_resources ?? [], now.muted_resources];
     this.resources = rebased(this.resources, mutedBefore.map(resourceText), mutedNow.map(resourceText));
     this.settings = rebasedSettings(this.settings, before?.types ?? {}, now.types);
-    if (!before || !sameHours(before.quiet_hours, now.quiet_hours)) this.quiet = now.quiet_hours !== null;
+    const hours = before ? this.chosen().quiet_hours : null;
+    this.hours = rebasedHours(hours, before?.quiet_hours ?? null, now.quiet_hours);
+    this.quiet = this.hours !== null;
   }
 
   protected override updated(changed: PropertyValues<this>): void {
@@ -153,7 +157,7 @@ export class CbPreferences extends LitElement {
           <input id="quiet" type="checkbox" .checked=${this.quiet} @change=${toggle} />
           Hold notifications until quiet hours end
         </label>
-        ${this.quiet ? hoursFields(this.preferences?.quiet_hours ?? null, this.told) : nothing}
+        ${this.quiet ? hoursFields(this.hours ?? this.preferences?.quiet_hours ?? null, this.told) : nothing}
       </fieldset>
     `;
   }
