@@ -330,6 +330,8 @@ export class CbConsole extends LitElement {
     this.requestUpdate();
     try {
       await session.renewPreferences();
+      // At once: what the session tells is paced.
+      this.requestUpdate();
       await this.updateComplete;
       await form.updateComplete;
       await session.savePreferences(form.chosen());
