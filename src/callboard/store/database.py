@@ -33,6 +33,8 @@ T = TypeVar("T")
 _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # Whatever a driver call can raise. OSError holds TimeoutError and every refused or broken connection.
 DRIVER_ERRORS = (*_ASYNCPG_ERRORS, OSError)
+# asyncpg takes its protocol from a connection that is terminated, and between two steps of a statement misses it.
+_STATEMENT_ERRORS = (*DRIVER_ERRORS, AttributeError)
 
 # SQLSTATEs that pass by themselves: connection trouble, resources, shutdown, failover, deadlock, a timeout.
 _PASSING_CLASSES = ("08", "53", "57", "40")
@@ -181,29 +183,36 @@ class _Connection:
     async def fetch(self, query: str, *args: object) -> list[Row]:
         try:
             rows: list[Row] = await self.connection.fetch(query, *args)
-        except DRIVER_ERRORS as error:
-            raise translate(error, lost=lost(self.connection)) from error
+        except _STATEMENT_ERRORS as error:
+            raise self._translated(error) from error
         return rows
 
     async def fetchrow(self, query: str, *args: object) -> Row | None:
         try:
             row: Row | None = await self.connection.fetchrow(query, *args)
-        except DRIVER_ERRORS as error:
-            raise translate(error, lost=lost(self.connection)) from error
+        except _STATEMENT_ERRORS as error:
+            raise self._translated(error) from error
         return row
 
     async def fetchval(self, query: str, *args: object) -> Any:
         try:
             return await self.connection.fetchval(query, *args)
-        except DRIVER_ERRORS as error:
-            raise translate(error, lost=lost(self.connection)) from error
+        except _STATEMENT_ERRORS as error:
+            raise self._translated(error) from error
 
     async def execute(self, query: str, *args: object) -> str:
         try:
             tag: str = await self.connection.execute(query, *args)
-        except DRIVER_ERRORS as error:
-            raise translate(error, lost=lost(self.connection)) from error
+        except _STATEMENT_ERRORS as error:
+            raise self._translated(error) from error
         return tag
+
+    def _translated(self, error: BaseException) -> CallboardError:
+        """Raises the error itself if it is a defect."""
+        gone = lost(self.connection)
+        if isinstance(error, AttributeError) and not gone:
+            raise error
+        return translate(error, lost=gone)
 
 
 def translate(error: BaseException, *, lost: bool = False) -> CallboardError:

@@ -220,6 +220,38 @@ async def test_close_does_not_wait_for_ever(dsn: str) -> None:
         await outlive()
 
 
+@pytest.mark.parametrize("ask", ["fetch", "fetchrow", "fetchval", "execute"])
+async def test_a_connection_that_is_ended_between_two_steps_of_a_statement_is_a_lost_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """It was prepared, and before it is run somebody gives the database up."""
+    prepare = vars(asyncpg.Connection)["_get_statement"]
+
+    async def prepare_and_end(self: asyncpg.Connection, *args: object, **kwargs: object) -> object:
+        statement = await prepare(self, *args, **kwargs)
+        self.terminate()
+        return statement
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
+        with pytest.raises(Unavailable):
+            await getattr(database, ask)("select $1::integer", 1)
+    assert await database.fetchval("select 1") == 1
+
+
+async def test_an_attribute_that_is_missing_otherwise_is_a_defect(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: asyncpg.Connection, *args: object, **kwargs: object) -> object:
+        raise AttributeError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_get_statement", fail)
+        with pytest.raises(AttributeError, match="a defect"):
+            await database.fetchval("select $1::integer", 1)
+    assert await database.fetchval("select 1") == 1
+
+
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
     """Stops every process of a PostgreSQL server, as a machine that is suspended: it keeps its sockets, silently."""
