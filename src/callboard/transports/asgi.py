@@ -140,21 +140,25 @@ class AsgiWebSocket:
             if sink.close_code is not None:
                 continue
             if len(data) > self._engine.options.max_payload:
-                self._refuse_size(sink)
+                # The ASGI server's own bound may be wider. Characters are counted: a text may be up to thrice as long.
+                reason = f"the message is over {self._engine.options.max_payload} bytes"
+                _refuse_client(sink, probed, ProtocolError(reason, code=TooLarge.code))
             elif sink.connection is not None:
                 sink.connection.receive(data)
             elif probed is not None:
                 try:
                     probed.probe(sink, data)
-                except ProtocolError:
-                    sink.close(Reason.PROTOCOL)
+                except ProtocolError as error:
+                    _refuse_client(sink, probed, error)
 
-    def _refuse_size(self, sink: AsgiSink) -> None:
-        """The ASGI server's own bound may be wider. Characters are counted: a text may be up to thrice as long."""
-        if sink.connection is not None:
-            message = f"the message is over {self._engine.options.max_payload} bytes"
-            sink.connection.refuse(ProtocolError(message, code=TooLarge.code))
-        sink.close(Reason.TOO_LARGE)
+
+def _refuse_client(sink: AsgiSink, probed: Connection | None, error: ProtocolError) -> None:
+    """End a WebSocket whose client broke a rule or a bound; the session that it only probes for lives."""
+    if sink.connection is not None:
+        sink.connection.refuse(error)
+    elif probed is not None:
+        telemetry.socket_refused(error.code, probed.address, error.message)
+    sink.close(Reason.TOO_LARGE if error.code == TooLarge.code else Reason.PROTOCOL)
 
 
 def _data(message: Message) -> str | bytes:

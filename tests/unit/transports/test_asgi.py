@@ -220,7 +220,9 @@ async def test_a_websocket_that_does_not_probe_is_closed_and_the_session_lives(
 ) -> None:
     client = await server.open()
     websocket = await client.upgrade()
-    await websocket.say(data, "2probe", "5")
+    with capture_logs() as logs:
+        await websocket.say(data, "2probe", "5")
+    assert [(entry["event"], entry["code"]) for entry in logs] == [("socket.refused", "protocol_error")]
     assert websocket.close_code == 1008
     assert websocket.task.done()
     assert client.connection.session.state is State.POLLING
@@ -231,7 +233,9 @@ async def test_a_websocket_that_does_not_probe_is_closed_and_the_session_lives(
 async def test_a_probe_that_is_too_large_is_closed_and_the_session_lives(server: Server) -> None:
     client = await server.open()
     websocket = await client.upgrade()
-    await websocket.say("2" * (OPTIONS.max_payload + 1))
+    with capture_logs() as logs:
+        await websocket.say("2" * (OPTIONS.max_payload + 1))
+    assert [(entry["event"], entry["code"]) for entry in logs] == [("socket.refused", "too_large")]
     assert websocket.close_code == 1009
     assert not client.connection.closed
 
