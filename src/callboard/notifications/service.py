@@ -29,8 +29,13 @@ from callboard.notifications.store import AllRead, Change, ListedPage, Notificat
 from callboard.store.batching import Batcher
 from callboard.store.database import Queries
 from callboard.store.outbox import Sending
+from callboard.store.turns import Turns
 
 HOUR = 3600
+# A create waits for transactions that decide for the same people, as long as a host's may last. So all together hold no
+# more of the pool's ten connections than two lanes of each kind and these: the others are for who reads.
+LANES = 2
+TURNS = 4
 
 
 class Messages(Sending, Protocol):
@@ -60,8 +65,9 @@ class NotificationService:
         self._store = store or NotificationStore()
         self._creation = creation or CreationStore()
         # Apart, since calls with a group among them are done one after another.
-        self._to_one = Batcher(self._create_each)
-        self._to_group = Batcher(self._create_each)
+        self._to_one = Batcher(self._create_each, lanes=LANES)
+        self._to_group = Batcher(self._create_each, lanes=LANES)
+        self._to_many = Turns(TURNS)
         self._counts = Batcher(self._count_each)
         self._pages = {
             (read, archived): Batcher(partial(self._list_each, read=read, archived=archived))
@@ -83,7 +89,8 @@ class NotificationService:
 
         `data` is the checked JSON of an object; `actor` is who did it unless `new` names somebody. With a `key` it is
         done once: the same call again gives the first answer. Raises Invalid; RateLimited if `to` is one person, who is
-        over the hourly limit; Conflict for a key of another call.
+        over the hourly limit; Conflict for a key of another call; Unavailable if somebody's transaction that decides
+        for the same people lasts for more than ten seconds, or many wait for it.
 
         `within`, somebody's transaction: it is part of that, and sent when that commits.
         """
@@ -96,13 +103,14 @@ class NotificationService:
         if key is None and isinstance(to, str):
             together = self._to_one if content.group_key is None else self._to_group
             return self._count(await together.call(ToOne(to, content)))
-        if key is None:
-            created = await self._creation.create(self._outbox, _recipients(to), content)
-        else:
-            refuse = isinstance(to, str)
-            created = await self._creation.create_once(
-                self._outbox, key, _recipients(to), content, refuse_over_limit=refuse
-            )
+        async with self._to_many.one():
+            if key is None:
+                created = await self._creation.create(self._outbox, _recipients(to), content)
+            else:
+                refuse = isinstance(to, str)
+                created = await self._creation.create_once(
+                    self._outbox, key, _recipients(to), content, refuse_over_limit=refuse
+                )
         return self._count(created)
 
     def _count(self, created: Created) -> Created:
