@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 from tests.browser.stage import Server, Windows
+
+# A page that lost its server waits longer the longer that is away, up to seven seconds. Milliseconds.
+expect.set_options(timeout=30_000)
 
 # Groups go out at once, and nobody gets too many.
 SETTINGS = {"NOTIFICATION_BATCH_TIMEOUT": "0", "NOTIFICATION_RATE_LIMIT": "2000"}
