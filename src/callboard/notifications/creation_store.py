@@ -120,17 +120,10 @@ class CreationStore:
         return [Created(*row) for row in await outbox.send(CREATE_EACH, *columns)]
 
     async def create_once(
-        self,
-        outbox: Sending,
-        key: Key,
-        recipients: Recipients,
-        content: Content,
-        *,
-        refuse_over_limit: bool,
+        self, outbox: Sending, key: Key, recipients: Recipients, content: Content, *, refuse_over_limit: bool
     ) -> Created:
         """The same for a caller's key: again it gives the first answer. Raises Invalid; Conflict for another call."""
-        arguments = (*key, *recipients.arguments(), *content, refuse_over_limit)
-        (row,) = await outbox.send(CREATE_ONCE, *arguments)
+        (row,) = await outbox.send(CREATE_ONCE, *key, *recipients.arguments(), *content, refuse_over_limit)
         return Created(*row)
 
     async def decide(self, queries: Queries, recipients: Recipients, content: Content) -> list[Decided]:

@@ -15,15 +15,7 @@ from uuid import UUID
 from callboard import telemetry
 from callboard.clock import Clock, SystemClock
 from callboard.errors import NotFound, RateLimited
-from callboard.notifications.creation_store import (
-    Content,
-    Created,
-    CreationStore,
-    Decided,
-    Key,
-    Recipients,
-    ToOne,
-)
+from callboard.notifications.creation_store import Content, Created, CreationStore, Decided, Key, Recipients, ToOne
 from callboard.notifications.model import FollowedResource, NewNotification, check_type
 from callboard.notifications.store import AllRead, Change, ListedPage, NotificationStore, PageCall
 from callboard.store.batching import Batcher
@@ -38,11 +30,15 @@ LANES = 2
 TURNS = 4
 
 
-class Messages(Sending, Protocol):
-    """The part of the outbox that sees to it that messages leave."""
+class Committed(Protocol):
+    """The part of the outbox that is told of commits."""
 
     def committed(self) -> None:
         """A transaction with messages has committed."""
+
+
+class Messages(Sending, Committed, Protocol):
+    """The part of the outbox that sees to it that messages leave."""
 
 
 class NotificationService:
@@ -107,9 +103,8 @@ class NotificationService:
             if key is None:
                 created = await self._creation.create(self._outbox, _recipients(to), content)
             else:
-                refuse = isinstance(to, str)
                 created = await self._creation.create_once(
-                    self._outbox, key, _recipients(to), content, refuse_over_limit=refuse
+                    self._outbox, key, _recipients(to), content, refuse_over_limit=isinstance(to, str)
                 )
         return self._count(created)
 

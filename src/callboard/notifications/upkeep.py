@@ -14,7 +14,7 @@ from typing import Protocol
 from callboard import telemetry
 from callboard.clock import Clock
 from callboard.errors import CallboardError
-from callboard.notifications.service import Messages
+from callboard.notifications.service import Committed
 from callboard.notifications.upkeep_store import UpkeepStore
 from callboard.store.database import Queries
 
@@ -43,7 +43,7 @@ class NotificationUpkeep:
     def __init__(
         self,
         queries: Queries,
-        outbox: Messages,
+        outbox: Committed,
         leader: Leader,
         clock: Clock,
         *,

@@ -39,6 +39,11 @@ class Reason(StrEnum):
     UNAVAILABLE = "unavailable"
     FAILED = "server failure"
 
+    @classmethod
+    def of(cls, error: ProtocolError) -> Reason:
+        """Why a session ends whose client did that: it broke a bound, or a rule."""
+        return cls.TOO_LARGE if error.code == TooLarge.code else cls.PROTOCOL
+
 
 # What a text message begins with, as a plain text: an enum's members are looked up by Python code.
 _MESSAGE = PacketType.MESSAGE.value
@@ -228,7 +233,7 @@ class Connection:
     def refuse(self, error: ProtocolError) -> None:
         """End the session because the client broke a rule or a bound; the one place that logs it."""
         telemetry.socket_refused(error.code, self.address, error.message)
-        self.close(Reason.TOO_LARGE if error.code == TooLarge.code else Reason.PROTOCOL)
+        self.close(Reason.of(error))
 
     def _take(self, packet: Packet) -> None:
         data = self.session.receive(packet, self._engine.clock.monotonic())

@@ -158,7 +158,7 @@ def _refuse_client(sink: AsgiSink, probed: Connection | None, error: ProtocolErr
         sink.connection.refuse(error)
     elif probed is not None:
         telemetry.socket_refused(error.code, probed.address, error.message)
-    sink.close(Reason.TOO_LARGE if error.code == TooLarge.code else Reason.PROTOCOL)
+    sink.close(Reason.of(error))
 
 
 def _data(message: Message) -> str | bytes:
