@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 from tests.convergence.client import LISTS, ListName, Payload
+from tests.waiting import until
 
 from callboard.app import Callboard
 from callboard.auth.tokens import TokenSigner
@@ -28,7 +29,6 @@ from callboard.settings import Settings
 from callboard.store.database import Database
 from callboard.store.outbox import Outbox
 
-PATIENCE = 20.0
 # What is folded goes out at once, or when the group holds this many.
 BATCH_TIMEOUT_MS = 5
 BATCH_SIZE = 3
@@ -174,13 +174,6 @@ async def running(dsn: str, **settings: Any) -> AsyncIterator[Stage]:
             )
     finally:
         await callboard.stop()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something in the database, which tells nobody when it happens."""
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

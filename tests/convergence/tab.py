@@ -14,8 +14,9 @@ from typing import Any
 
 import aiohttp
 from tests.convergence.client import LISTS, Inbox, ListName, number_of
-from tests.convergence.stage import PATIENCE, Stage
+from tests.convergence.stage import Stage
 from tests.faults.proxy import Proxy, proxied
+from tests.waiting import PATIENCE
 
 MARK = "mark"
 PAGE_SIZE = 5

@@ -12,8 +12,9 @@ from uuid import UUID
 
 import pytest
 from tests.convergence.course import Diverged, agree
-from tests.convergence.stage import Stage, running, until
+from tests.convergence.stage import Stage, running
 from tests.convergence.tab import Tab, tab
+from tests.waiting import until
 
 from callboard.notifications import store
 from callboard.notifications.payloads import CATALOGUE

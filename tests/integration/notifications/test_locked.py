@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from tests.integration.notifications.inbox import Inbox
-from tests.integration.relay.kit import until
+from tests.waiting import until
 
 from callboard.store.database import Database
 

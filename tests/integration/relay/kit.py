@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -16,6 +16,8 @@ from callboard.store.outbox import LoggedMessage
 
 PATIENCE = 30.0
 
+# Who has run this numbers alone until the end of its transaction.
+NUMBERING = "select from callboard.log_head for update"
 CUT_THE_LEADER = """
 select count(pg_terminate_backend(lock.pid))
 from pg_locks lock
@@ -98,10 +100,3 @@ async def relaying_with(relay: Relay) -> AsyncIterator[Relay]:
 
 async def publish(database: Database, name: str) -> None:
     await database.execute("select callboard.publish('{user:u1}', $1, '{}')", name)
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something in the database, which tells nobody when it happens."""
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.01)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from tests.integration.relay.kit import CUT_THE_LEADER, Heard, Inbox, publish, relaying, until
+from tests.integration.relay.kit import CUT_THE_LEADER, NUMBERING, Heard, Inbox, publish, relaying
+from tests.waiting import until
 
 from callboard.relay import Relay
 from callboard.store.database import Database
@@ -19,7 +20,6 @@ RELAY_WAITS = """
 select exists (select from pg_stat_activity
   where datname = current_database() and application_name = 'callboard relay' and wait_event_type = 'Lock')
 """
-NUMBERING = "select from callboard.log_head for update"
 
 
 async def test_a_leader_has_delivered_what_it_sent_when_that_returns(dsn: str, database: Database) -> None:

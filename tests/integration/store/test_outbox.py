@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.integration.relay.kit import until
+from tests.integration.relay.kit import NUMBERING
 from tests.rest_client import NoDatabase
+from tests.waiting import until
 
 from callboard.app import NAMESPACES
 from callboard.errors import Invalid, Unavailable
@@ -86,7 +87,6 @@ order by place
 """
 IN_OUTBOX = "select coalesce(array_agg(name order by id), '{}') from callboard.outbox"
 IN_LOG = "select coalesce(array_agg(name order by seq), '{}') from callboard.message_log"
-NUMBERING = "select from callboard.log_head for update"
 
 
 async def test_what_is_sent_where_others_lead_waits_for_them(database: Database) -> None:
