@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isUnread } from "../reducers/inbox";
 import type { FeedListener, FeedOptions } from "./feed";
+import { sample } from "./samples";
 import { Session } from "./session";
 import type { TokenSource } from "./tokens";
 import type { Notification, ServerConfig } from "./wire";
@@ -25,27 +26,8 @@ const config: ServerConfig = {
   socket: { path: "/socket.io/", reconnection_delay: 1000, reconnection_max_delay: 5000 },
 };
 
-const unread: Notification = {
-  id: "n1",
-  type: "note",
-  title: "Hello",
-  message: "",
-  data: {},
-  priority: "normal",
-  actor: null,
-  actor_name: null,
-  resource: null,
-  group_key: null,
-  group: null,
-  created_at: "2026-01-31T09:30:00.000Z",
-  arrived_at: "2026-01-31T09:30:00.000000Z",
-  expires_at: null,
-  read_at: null,
-  seen_at: null,
-  archived_at: null,
-  revision: 1,
-};
-const read: Notification = { ...unread, read_at: "2026-01-31T09:31:00.000Z", revision: 2 };
+const unread = sample({ created_at: "2026-01-31T09:30:00.000Z", arrived_at: "2026-01-31T09:30:00.000000Z" });
+const read = sample({ ...unread, read_at: "2026-01-31T09:31:00.000Z", revision: 2 });
 
 /** A server with one notification. */
 const answers = async (path: string): Promise<Response> => {

@@ -6,6 +6,7 @@
  */
 
 import { expect, it } from "vitest";
+import { sample } from "../client/samples";
 import type { Notification, Page } from "../client/wire";
 import { EMPTY_INBOX, type Inbox, type InboxMessage, isUnread, type ListName, reduceInbox } from "./inbox";
 import { placeOf } from "./list";
@@ -128,26 +129,7 @@ class Server {
   }
 }
 
-const BLANK: Notification = {
-  id: "",
-  type: "note",
-  title: "T",
-  message: "",
-  data: {},
-  priority: "normal",
-  actor: null,
-  actor_name: null,
-  resource: null,
-  group_key: null,
-  group: null,
-  created_at: "",
-  arrived_at: "",
-  expires_at: null,
-  read_at: null,
-  seen_at: null,
-  archived_at: null,
-  revision: 1,
-};
+const BLANK = sample({ id: "", title: "T", created_at: "", arrived_at: "" });
 
 const key = ({ arrived_at, id }: Pick<Notification, "arrived_at" | "id">): string => `${arrived_at} ${id}`;
 

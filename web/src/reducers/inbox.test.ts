@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { arrivalOf, sample } from "../client/samples";
 import type { Notification, Page } from "../client/wire";
 import {
   EMPTY_INBOX,
@@ -11,33 +12,8 @@ import {
   reduceInbox,
 } from "./inbox";
 
-/** One after another, by the first letter of their ids. */
-function arrivalOf(id: string): string {
-  return `2025-01-01T10:00:00.${String(id.charCodeAt(0)).padStart(6, "0")}Z`;
-}
-
 function notification(id: string, revision = 1, change: Partial<Notification> = {}): Notification {
-  return {
-    id,
-    type: "note",
-    title: `Title of ${id}`,
-    message: "",
-    data: {},
-    priority: "normal",
-    actor: null,
-    actor_name: null,
-    resource: null,
-    group_key: null,
-    group: null,
-    created_at: "2025-01-01T10:00:00.000Z",
-    arrived_at: arrivalOf(id),
-    expires_at: null,
-    read_at: null,
-    seen_at: null,
-    archived_at: null,
-    revision,
-    ...change,
-  };
+  return sample({ id, title: `Title of ${id}`, arrived_at: arrivalOf(id), revision, ...change });
 }
 
 function page(ids: readonly (string | Notification)[], position: string, next: string | null = null): Page {

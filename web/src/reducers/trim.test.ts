@@ -1,31 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { arrivalOf, sample } from "../client/samples";
 import type { Notification, Page } from "../client/wire";
 import { EMPTY_INBOX, type Inbox, type InboxMessage, type ListName, reduceInbox } from "./inbox";
 import { type Place, placeOf } from "./list";
 
 /** Later ones have later letters. */
 function copy(id: string, change: Partial<Notification> = {}): Notification {
-  return {
-    id,
-    type: "note",
-    title: `Title of ${id}`,
-    message: "",
-    data: {},
-    priority: "normal",
-    actor: null,
-    actor_name: null,
-    resource: null,
-    group_key: null,
-    group: null,
-    created_at: "2025-01-01T10:00:00.000Z",
-    arrived_at: `2025-01-01T10:00:00.${String(id.charCodeAt(0)).padStart(6, "0")}Z`,
-    expires_at: null,
-    read_at: null,
-    seen_at: null,
-    archived_at: null,
-    revision: 1,
-    ...change,
-  };
+  return sample({ id, title: `Title of ${id}`, arrived_at: arrivalOf(id), ...change });
 }
 
 const AWAY = { archived_at: "2025-01-01T11:00:00.000Z", revision: 2 };
