@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.waiting import fill
 
 from callboard.notifications.store import UNREAD_COUNTS, pages_statement
 from callboard.store.database import Database
@@ -43,10 +44,10 @@ where {column} <= $1 order by {column}, notification_id limit 500 for update ski
 
 
 @pytest.fixture
-async def full(database: Database) -> Database:
-    await database.execute(FILL, ROWS, USERS)
+async def full(dsn: str, database: Database) -> Database:
+    await fill(dsn, FILL, ROWS, USERS)
     for table in ("notifications", "notification_recipients"):
-        await database.execute(f"analyze callboard.{table}")
+        await fill(dsn, f"analyze callboard.{table}")
     return database
 
 
@@ -100,8 +101,8 @@ async def test_what_a_person_waits_for_is_read_by_index(full: Database) -> None:
     ("column", "index"),
     [("held_until", "held"), ("fold_due", "folded"), ("expires_at", "expiring")],
 )
-async def test_upkeep_finds_what_is_due_by_index(database: Database, column: str, index: str) -> None:
-    await database.execute(FILL, 20_000, USERS)
-    await database.execute("analyze callboard.notification_recipients")
+async def test_upkeep_finds_what_is_due_by_index(dsn: str, database: Database, column: str, index: str) -> None:
+    await fill(dsn, FILL, 20_000, USERS)
+    await fill(dsn, "analyze callboard.notification_recipients")
     plan = await plan_of(database, DUE.replace("{column}", column), "(timestamptz)", "(now())")
     check(plan, f"notification_recipients_{index}", most=0)

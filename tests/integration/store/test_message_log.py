@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.waiting import fill
 
 from callboard.store.database import Database
 from callboard.store.message_log import MISSED, NEAR, MessageLog
@@ -140,11 +141,11 @@ from generate_series(7, 60000) n
     ],
 )
 async def test_a_large_log_is_read_by_the_index_that_suits(
-    log: MessageLog, database: Database, rooms: str, after: int, by_room: bool
+    log: MessageLog, dsn: str, database: Database, rooms: str, after: int, by_room: bool
 ) -> None:
-    await database.execute(GROW)
+    await fill(dsn, GROW)
     await database.execute("update callboard.log_head set seq = 60000")
-    await database.execute("analyze callboard.message_log")
+    await fill(dsn, "analyze callboard.message_log")
     today = await database.fetchval("select 'message_log_' || to_char(now() at time zone 'UTC', 'YYYYMMDD')")
     async with database.transaction() as queries:
         await queries.execute("prepare missed (text, text[], bigint, bigint, integer, bigint, bigint) as " + MISSED)
