@@ -94,10 +94,12 @@ class ToOne(NamedTuple):
 class CreationStore:
     """Statements; each takes what it runs on, or what sends the messages that it writes."""
 
-    async def create(self, outbox: Sending, recipients: Recipients, content: Content) -> Created:
+    async def create(
+        self, outbox: Sending, recipients: Recipients, content: Content, *, refuse_over_limit: bool = False
+    ) -> Created:
         """Content, copies and message. Raises Invalid naming the first wrong argument."""
         if recipients.followed_type is None:
-            (row,) = await outbox.send(CREATE, _lines(recipients.user_ids or ()), *content)
+            (row,) = await outbox.send(CREATE, _lines(recipients.user_ids or ()), *content, refuse_over_limit)
         else:
             (row,) = await outbox.send(CREATE_FOR_FOLLOWERS, recipients.followed_type, recipients.followed_id, *content)
         return Created(*row)
@@ -114,7 +116,7 @@ class CreationStore:
         """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
 
         Calls in the order of their user ids and then of their group keys do not deadlock with others. One that is over
-        the limit stores nothing.
+        the limit stores nothing. Raises Locked where somebody's transaction decides for one of them and stays open.
         """
         columns = zip(*((call.user_id, *call.content) for call in calls), strict=True)
         return [Created(*row) for row in await outbox.send(CREATE_EACH, *columns)]
@@ -152,7 +154,7 @@ def _lines(user_ids: Sequence[str]) -> str:
 
 CREATE = """
 select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
-from callboard.create_notification(string_to_array($1, chr(10)), $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11)
+from callboard.create_notification(string_to_array($1, chr(10)), $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11, $12)
 """
 
 CREATE_FOR_FOLLOWERS = """

@@ -6,6 +6,7 @@ Never: SQL, a JSON shape, an HTTP status, what a person chose (`choices.py`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -19,15 +20,17 @@ from callboard.notifications.creation_store import Content, Created, CreationSto
 from callboard.notifications.model import FollowedResource, NewNotification, check_type
 from callboard.notifications.store import AllRead, Change, ListedPage, NotificationStore, PageCall
 from callboard.store.batching import Batcher
-from callboard.store.database import Queries
+from callboard.store.database import Locked, Queries
 from callboard.store.outbox import Sending
 from callboard.store.turns import Turns
 
 HOUR = 3600
-# A create waits for transactions that decide for the same people, as long as a host's may last. So all together hold no
-# more of the pool's ten connections than two lanes of each kind and these: the others are for who reads.
+# A create waits for transactions that decide for the same people, as long as a host's may last. So those that wait hold
+# no more of the pool's ten connections than these; two lanes of each kind give up after a quarter of a second. The
+# others are for who reads.
 LANES = 2
-TURNS = 4
+TO_MANY = 3
+ALONE = 2
 
 
 class Committed(Protocol):
@@ -61,9 +64,12 @@ class NotificationService:
         self._store = store or NotificationStore()
         self._creation = creation or CreationStore()
         # Apart, since calls with a group among them are done one after another.
-        self._to_one = Batcher(self._create_each, lanes=LANES)
-        self._to_group = Batcher(self._create_each, lanes=LANES)
-        self._to_many = Turns(TURNS)
+        self._to_one = Batcher(self._create_each, patiently=self._create_alone, lanes=LANES)
+        self._to_group = Batcher(self._create_each, patiently=self._create_alone, lanes=LANES)
+        self._to_many = Turns(TO_MANY)
+        self._alone = Turns(ALONE)
+        # Whom somebody's transaction decides for that is still open, as far as is known, and how many wait for it.
+        self._held_up: Counter[str] = Counter()
         self._counts = Batcher(self._count_each)
         self._pages = {
             (read, archived): Batcher(partial(self._list_each, read=read, archived=archived))
@@ -146,11 +152,23 @@ class NotificationService:
         return explained
 
     async def _create_each(self, calls: Sequence[ToOne]) -> Sequence[Created]:
+        if self._held_up and any(call.user_id in self._held_up for call in calls):
+            raise Locked("others wait for a transaction that decides for the same person")
         # In the order of users and groups, so that nobody waits in a circle; what else a user gets stays in the order
         # of arrival.
         order = sorted(range(len(calls)), key=lambda place: _lock_order(calls[place]))
         created = await self._creation.create_each(self._outbox, [calls[place] for place in order])
         return [made for _, made in sorted(zip(order, created, strict=True), key=lambda pair: pair[0])]
+
+    async def _create_alone(self, call: ToOne) -> Created:
+        self._held_up[call.user_id] += 1
+        try:
+            async with self._alone.one():
+                return await self._creation.create(
+                    self._outbox, _recipients(call.user_id), call.content, refuse_over_limit=True
+                )
+        finally:
+            self._held_up -= Counter([call.user_id])
 
     async def _count_each(self, user_ids: Sequence[str]) -> Sequence[bytes]:
         return [count.payload for count in await self._store.unread_counts(self._queries, user_ids)]

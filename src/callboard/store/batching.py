@@ -2,17 +2,18 @@
 
 Owns: `Batcher`, which turns many concurrent calls of one kind into few statements, each of one transaction, so that
 they share a round trip, a plan and a commit's write to disk. Never: a delay (a call that finds nothing under way runs
-at once), or one call's error in another's answer.
+at once), one call's error in another's answer, or a wait of all for what one of them waits for.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Generic, TypeVar
 
 from callboard.errors import CallboardError, Unavailable
+from callboard.store.database import Locked
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -26,17 +27,22 @@ class Batcher(Generic[C, A]):
     longer than `patience` seconds, perhaps because they wait for somebody's lock, those who wait get another: up to
     `lanes`. If `run` refuses a batch, each of its calls is run alone, so that only the one that is wrong fails. What
     waits is bounded by who waits: each caller waits for one answer.
+
+    Where `run` gives up locks (it raises Locked), `patiently` is for a call that met one when it was run alone: it may
+    wait, and no lane with it.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[C]], Awaitable[Sequence[A]]],
         *,
+        patiently: Callable[[C], Awaitable[A]] | None = None,
         most: int = 64,
         lanes: int = 4,
         patience: float = 0.02,
     ) -> None:
         self._run = run
+        self._patiently = patiently
         self._most = most
         self._lanes = lanes
         self._patience = patience
@@ -57,7 +63,10 @@ class Batcher(Generic[C, A]):
         if not self._waiting or self._working > len(self._late) or self._working >= self._lanes:
             return
         self._working += 1
-        task = asyncio.get_running_loop().create_task(self._work())
+        self._begin(self._work())
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -87,9 +96,12 @@ class Batcher(Generic[C, A]):
         try:
             answers = await self._run([call for call, _ in batch])
         except BaseException as error:
-            if len(batch) > 1 and isinstance(error, CallboardError) and not isinstance(error, Unavailable):
+            if len(batch) > 1 and _is_of_one(error):
                 for one in batch:
                     await self._answer([one])
+                return
+            if self._patiently is not None and isinstance(error, Locked):
+                self._begin(self._wait(self._patiently, *batch[0]))
                 return
             self._fail(batch, error)
             if not isinstance(error, Exception):
@@ -99,6 +111,18 @@ class Batcher(Generic[C, A]):
                 if not answer.done():
                     answer.set_result(value)
 
+    async def _wait(self, patiently: Callable[[C], Awaitable[A]], call: C, answer: asyncio.Future[A]) -> None:
+        """Run a call that meets a lock, beside the lanes."""
+        try:
+            value = await patiently(call)
+        except BaseException as error:
+            self._fail([(call, answer)], error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if not answer.done():
+                answer.set_result(value)
+
     def _fail(self, batch: Sequence[tuple[C, asyncio.Future[A]]], error: BaseException) -> None:
         for _, answer in batch:
             if not answer.done():
@@ -106,3 +130,8 @@ class Batcher(Generic[C, A]):
                     answer.set_exception(error)
                 else:
                     answer.cancel()
+
+
+def _is_of_one(error: BaseException) -> bool:
+    """Whether the others of a batch may do better without the one that is to blame."""
+    return isinstance(error, Locked) or (isinstance(error, CallboardError) and not isinstance(error, Unavailable))

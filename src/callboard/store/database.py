@@ -38,7 +38,7 @@ _STATEMENT_ERRORS = (*DRIVER_ERRORS, AttributeError)
 
 # SQLSTATEs that pass by themselves: connection trouble, resources, shutdown, failover, deadlock, a timeout.
 _PASSING_CLASSES = ("08", "53", "57", "40")
-_PASSING_STATES = frozenset({"55P03", "25006", "25P03", "3D000", "28P01", "28000"})
+_PASSING_STATES = frozenset({"25006", "25P03", "3D000", "28P01", "28000"})
 _BAD_TEXT_STATES = frozenset({"22021", "22P05"})
 
 
@@ -46,8 +46,9 @@ class Queries(Protocol):
     """Something that runs statements: the pool (each statement its own transaction) or one transaction.
 
     asyncpg's semantics; `json` and `jsonb` go in and come out as JSON text. Raises Unavailable when the
-    database cannot be reached or is too busy, Invalid when a statement of ours refused a value (SQLSTATE
-    CB422) or a text holds NUL, Conflict when one said so (CB409), StoreError for anything else.
+    database cannot be reached or is too busy, Locked where a statement gives up a lock, Invalid when a
+    statement of ours refused a value (SQLSTATE CB422) or a text holds NUL, Conflict when one said so (CB409),
+    StoreError for anything else.
     """
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
@@ -65,6 +66,10 @@ class Queries(Protocol):
 
 class Deadlock(Unavailable):
     """This transaction was rolled back because others waited for it in a circle: nothing of it is done."""
+
+
+class Locked(Unavailable):
+    """Somebody's transaction held what this one needed for longer than it waits: nothing of it is done."""
 
 
 class Database:
@@ -227,6 +232,8 @@ def translate(error: BaseException, *, lost: bool = False) -> CallboardError:
         return Invalid("text must be valid Unicode without the character NUL")
     if state == "40P01" and not lost:
         return Deadlock("two transactions waited for each other, and this one was rolled back")
+    if state == "55P03" and not lost:
+        return Locked("somebody's transaction holds what this one needs, try again")
     if lost or isinstance(error, OSError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
         return Unavailable(AWAY)
     name = f"{type(error).__name__} {state}".strip()

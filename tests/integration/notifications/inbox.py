@@ -16,7 +16,7 @@ from tests.rest_client import Outbox
 
 from callboard.auth.access import DefaultAccess
 from callboard.notifications.choices import ChoiceService
-from callboard.notifications.creation_store import Created
+from callboard.notifications.creation_store import Created, CreationStore
 from callboard.notifications.model import NewNotification
 from callboard.notifications.preferences import PreferencesUpdate
 from callboard.notifications.service import NotificationService
@@ -44,10 +44,10 @@ def quiet_now(moment: datetime) -> dict[str, Any]:
 class Inbox:
     """The slice on a database of its own."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, creation: CreationStore | None = None) -> None:
         self.database = database
         self.outbox = Outbox(database)
-        self.service = NotificationService(database, self.outbox)
+        self.service = NotificationService(database, self.outbox, creation=creation)
         self.choices = ChoiceService(database, DefaultAccess())
         self.upkeep = UpkeepStore()
 

@@ -11,16 +11,21 @@ from tests.loop import Timers, settle
 
 from callboard.errors import Invalid, Unavailable
 from callboard.store.batching import Batcher
+from callboard.store.database import Locked
 
 
 class Doubling:
-    """Doubles numbers when told to go on; refuses batches that hold a 13, and fails while `away`."""
+    """Doubles numbers when told to go on; refuses batches that hold a 13, and fails while `away`.
+
+    A 7 meets a lock, until it is `free`.
+    """
 
     def __init__(self) -> None:
         self.runs: list[list[int]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.away = False
+        self.free = asyncio.Event()
 
     async def __call__(self, calls: Sequence[int]) -> list[int]:
         self.runs.append(list(calls))
@@ -29,7 +34,15 @@ class Doubling:
             raise Unavailable("away")
         if 13 in calls:
             raise Invalid("13 is refused")
+        if 7 in calls:
+            raise Locked("somebody has the 7")
         return [call * 2 for call in calls]
+
+    async def patiently(self, call: int) -> int:
+        await self.free.wait()
+        if self.away:
+            raise Unavailable("away")
+        return call * 2
 
 
 async def until(batcher: Batcher[int, int], waiting: Sequence[int]) -> list[asyncio.Task[int]]:
@@ -137,6 +150,41 @@ async def test_what_passes_by_itself_is_told_to_all_and_not_run_again() -> None:
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(answer, Unavailable) for answer in answers)
     assert run.runs == [[1, 2, 3]]
+
+
+async def test_nobody_waits_for_a_lock_but_who_needs_it() -> None:
+    run = Doubling()
+    batcher = Batcher(run, patiently=run.patiently)
+    run.gate.clear()
+    tasks = await until(batcher, [1, 7, 2, 7])
+    run.gate.set()
+    assert [await tasks[0], await tasks[2]] == [2, 4]
+    assert await batcher.call(3) == 6  # the lane is free
+    assert run.runs == [[1, 7, 2, 7], [1], [7], [2], [7], [3]]
+    assert [task.done() for task in tasks] == [True, False, True, False]
+    tasks[3].cancel()
+    run.free.set()
+    assert await tasks[1] == 14
+
+
+async def test_who_waited_for_a_lock_is_told_what_became_of_it() -> None:
+    run = Doubling()
+    batcher = Batcher(run, patiently=run.patiently)
+    (task,) = await until(batcher, [7])
+    run.away = True
+    run.free.set()
+    with pytest.raises(Unavailable, match="away"):
+        await task
+
+
+async def test_a_lock_is_told_where_nobody_waits_for_it() -> None:
+    run = Doubling()
+    batcher = Batcher(run)
+    run.gate.clear()
+    tasks = await until(batcher, [1, 7, 2])
+    run.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [int, Locked, int]
 
 
 async def test_a_call_that_was_given_up_is_not_run() -> None:

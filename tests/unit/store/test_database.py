@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from callboard.errors import CallboardError, Conflict, Invalid, StoreError, Unavailable
-from callboard.store.database import Deadlock, reason_of, translate
+from callboard.store.database import Deadlock, Locked, reason_of, translate
 
 
 def refused(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
@@ -27,7 +27,7 @@ def refused(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
         (asyncpg.DiskFullError("no space left"), Unavailable),
         (asyncpg.DeadlockDetectedError("deadlock detected"), Deadlock),
         (asyncpg.SerializationError("could not serialize"), Unavailable),
-        (asyncpg.LockNotAvailableError("lock timeout"), Unavailable),
+        (asyncpg.LockNotAvailableError("lock timeout"), Locked),
         (asyncpg.QueryCanceledError("statement timeout"), Unavailable),
         (asyncpg.ReadOnlySQLTransactionError("read-only"), Unavailable),
         (ConnectionRefusedError(), Unavailable),
