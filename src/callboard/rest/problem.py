@@ -38,7 +38,7 @@ def answer_to(error: Exception, method: str, path: str) -> tuple[int, Headers, b
     Anything but a CallboardError is a defect: it answers 500 and is logged whole, and so is one of status
     500.
     """
-    request = f"urn:uuid:{ids.uuid7()}"
+    request = new_instance()
     known = error if isinstance(error, CallboardError) and error.status != HTTPStatus.INTERNAL_SERVER_ERROR else None
     status = known.status if known is not None else 500
     code = error.code if isinstance(error, CallboardError) else "internal"
@@ -53,17 +53,23 @@ def answer_to(error: Exception, method: str, path: str) -> tuple[int, Headers, b
         else:
             log.info("request.refused", reason=detail, **facts)
     REFUSED.labels(code=code).inc()
-    problem = Problem(
-        type="about:blank",
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
-        code=code,
-        instance=request,
-        field=error.field if isinstance(error, Invalid) else None,
-    )
-    body = msgspec.json.encode(problem)
+    body = body_of(status, code, detail, request, field=error.field if isinstance(error, Invalid) else None)
     return status, [*_headers(error), *content_headers(MEDIA_TYPE, body)], body
+
+
+def new_instance() -> str:
+    """A name for one answer."""
+    return f"urn:uuid:{ids.uuid7()}"
+
+
+def body_of(status: int, code: str, detail: str, instance: str, *, field: str | None = None) -> bytes:
+    """A Problem as JSON."""
+    title = HTTPStatus(status).phrase
+    return msgspec.json.encode(
+        Problem(
+            type="about:blank", title=title, status=status, detail=detail, code=code, instance=instance, field=field
+        )
+    )
 
 
 def content_headers(media_type: bytes, body: bytes) -> Headers:

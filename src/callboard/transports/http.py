@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol, with what it leaves out: bounds for requests, and the bytes behind an upgrade request.
 
 Owns: how long and how large a request's head may be, how slowly a body may come and an answer be taken, and the bytes
-that come in one segment with the upgrade request, which uvicorn drops; what is no request, names no host or two, or
-asks for an upgrade that there is not. Never: requests themselves; they go to the ASGI application as always.
+that come in one segment with the upgrade request, which uvicorn drops; what is no request, is one of another version of
+HTTP, names no host or two, or asks for an upgrade that there is not. Never: requests themselves; they go to the ASGI
+application as always.
 
 A further request of a connection that comes whole, as nearly all do, costs no timer.
 """
@@ -15,12 +16,13 @@ from enum import Enum
 from typing import Any, cast
 
 import httptools
-import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from callboard import telemetry
+from callboard.rest.problem import body_of, new_instance
 from callboard.transports.answer import Answer
 
+_VERSIONS = ("1.1", "1.0")
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -178,6 +180,9 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self.limits.max_pipelined:
             self._refuse(429, "too_many_requests", "too many requests were sent ahead")
             return
+        if self.parser.get_http_version() not in _VERSIONS:
+            self._refuse(505, "http_version_not_supported", "requests are taken in HTTP/1.1 and HTTP/1.0")
+            return
         if self._hosts != 1 and (reason := self._flaw_of_hosts()) is not None:
             self._refuse(400, "malformed", reason)
             return
@@ -299,7 +304,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, reason: str) -> None:
         """Answer with an error if nothing is being answered, and end the connection."""
         self._refused = True
-        self._note_refusal(status, code, reason)
+        request = new_instance()
+        self._note_refusal(status, code, reason, request=request)
         cycle = self.cycle
         under_way = cycle is not None and not cycle.response_complete
         asking = under_way and self._owed is _Owed.BODY and not self.pipeline and not cycle.response_started
@@ -309,15 +315,15 @@ class HttpProtocol(HttpToolsProtocol):
         if asking:
             cycle.disconnected = True
             cycle.message_event.set()
-        body = msgspec.json.encode({"status": status, "code": code, "detail": reason})
+        body = body_of(status, code, reason, request)
         self.transport.write(
             b"%scontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
             % (STATUS_LINE[status], len(body), body)
         )
         self.transport.close()
 
-    def _note_refusal(self, status: int, code: str, reason: str) -> None:
-        telemetry.log.info("http.refused", status=status, code=code, address=self._address(), reason=reason)
+    def _note_refusal(self, status: int, code: str, reason: str, **facts: str) -> None:
+        telemetry.log.info("http.refused", status=status, code=code, address=self._address(), reason=reason, **facts)
         telemetry.REFUSED.labels(code).inc()
 
     def _address(self) -> str:

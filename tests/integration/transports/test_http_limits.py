@@ -234,6 +234,29 @@ async def test_a_request_names_one_host(stage: Stage, head: bytes, reason: str) 
     assert not stage.app.begun.is_set()
 
 
+@pytest.mark.parametrize("version", [b"2.0", b"0.9"])
+async def test_other_versions_of_http_are_refused(stage: Stage, version: bytes) -> None:
+    async with stage.peer() as peer:
+        peer.say(b"GET / HTTP/%s\r\nHost: x\r\n\r\n" % version)
+        await peer.refused(505, "http_version_not_supported")
+    assert not stage.app.begun.is_set()
+
+
+async def test_a_refusal_is_a_whole_problem_and_the_log_has_its_name(stage: Stage) -> None:
+    async with stage.peer() as peer:
+        with capture_logs() as logs:
+            peer.say(b"GET / HTTP/1.1\r\n\r\n")
+            _, body = await peer.answer()
+    assert json.loads(body) == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "the header Host is missing: HTTP/1.1 needs it",
+        "code": "malformed",
+        "instance": logs[0]["request"],
+    }
+
+
 @pytest.mark.parametrize(
     "head", [b"GET / HTTP/1.0\r\n", b"GET / HTTP/1.0\r\nHOST: x\r\n", b"GET / HTTP/1.1\r\nhost:\r\n"]
 )
