@@ -1,4 +1,7 @@
-"""Fixtures of the browser tests: a real server, a real Chromium, windows."""
+"""Fixtures of the browser tests: a real server, a real Chromium, windows.
+
+Chromium starts once for all of them, so they and their fixtures run on one event loop. A window is its test's own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 from tests.browser.stage import Server, Windows
 
@@ -28,7 +32,14 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            # Before the marker of the automatic mode, which names no loop.
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """A running server with the example users."""
     server = Server(tmp_path / "data", demo=True, **SETTINGS)
@@ -39,7 +50,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         server.stop()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def plain_server(tmp_path: Path) -> AsyncIterator[Server]:
     """A running server that hands out no tokens."""
     server = Server(tmp_path / "data", demo=False, **SETTINGS)
@@ -58,15 +69,16 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """Keeps nothing from test to test: cookies and storage are a window's."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
         yield browser
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def windows(browser: Browser) -> AsyncIterator[Windows]:
     windows = Windows(browser)
     yield windows
