@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    """A running server with the example users."""
-    server = Server(tmp_path / "data", demo=True, **SETTINGS)
+@asynccontextmanager
+async def running(server: Server) -> AsyncIterator[Server]:
+    """Start a server, and stop it at the end."""
     try:
         await server.start()
         yield server
@@ -51,14 +51,24 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def plain_server(tmp_path: Path) -> AsyncIterator[Server]:
+async def server(tmp_path: Path, dsn: str) -> AsyncIterator[Server]:
+    """A running server with the example users, on a fresh database of the run's PostgreSQL."""
+    async with running(Server(tmp_path / "data", demo=True, DATABASE_URL=dsn, **SETTINGS)) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def plain_server(tmp_path: Path, dsn: str) -> AsyncIterator[Server]:
     """A running server that hands out no tokens."""
-    server = Server(tmp_path / "data", demo=False, **SETTINGS)
-    try:
-        await server.start()
+    async with running(Server(tmp_path / "data", demo=False, DATABASE_URL=dsn, **SETTINGS)) as server:
         yield server
-    finally:
-        server.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def embedded_server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A running server with the example users that starts and stops a PostgreSQL of its own, as most people's do."""
+    async with running(Server(tmp_path / "data", demo=True, **SETTINGS)) as server:
+        yield server
 
 
 def chromium() -> str:

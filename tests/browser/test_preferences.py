@@ -199,8 +199,10 @@ async def test_what_is_wrong_with_a_resource_is_said_at_its_field(server: Server
     await expect(form.get_by_role("list", name="Muted resources").get_by_role("listitem")).to_have_text(["episode 4"])
 
 
-async def test_a_type_that_the_server_refuses_is_said_where_it_was_set(tmp_path: Path, windows: Windows) -> None:
-    server = Server(tmp_path / "data", demo=True, NOTIFICATION_TYPES="note")
+async def test_a_type_that_the_server_refuses_is_said_where_it_was_set(
+    tmp_path: Path, dsn: str, windows: Windows
+) -> None:
+    server = Server(tmp_path / "data", demo=True, DATABASE_URL=dsn, NOTIFICATION_TYPES="note")
     await server.start()
     try:
         jonas = await live(await windows.open(server, "u2"))

@@ -15,18 +15,18 @@ NOTIFY = "select callboard.notify(array['u2'], 'episode:updated', $1, '')"
 
 
 async def test_the_page_comes_back_with_what_was_committed_while_the_server_was_dead(
-    server: Server, windows: Windows
+    embedded_server: Server, windows: Windows
 ) -> None:
-    await server.notify("u2", title="Before the crash")
-    jonas = await live(await windows.open(server, "u2"))
+    await embedded_server.notify("u2", title="Before the crash")
+    jonas = await live(await windows.open(embedded_server, "u2"))
     await expect(row(jonas, "Before the crash")).to_be_visible()
 
-    server.kill()
+    embedded_server.kill()
     await expect(jonas.get_by_text("it catches up by itself")).to_be_visible()
     await expect(row(jonas, "Before the crash")).to_be_visible()
-    await commit_one_and_roll_one_back(server.data_dir)
+    await commit_one_and_roll_one_back(embedded_server.data_dir)
 
-    await server.start()
+    await embedded_server.start()
     await expect(row(jonas, "Committed meanwhile")).to_be_visible()
     await live(jonas)
     await expect(jonas.get_by_text("it catches up by itself")).to_have_count(0)
@@ -34,7 +34,7 @@ async def test_the_page_comes_back_with_what_was_committed_while_the_server_was_
     await expect(titles(jonas)).to_have_text(["Committed meanwhile", "Before the crash"])
 
     # And it is live again, not only up to date.
-    await server.notify("u2", title="After the crash")
+    await embedded_server.notify("u2", title="After the crash")
     await expect(row(jonas, "After the crash")).to_be_visible()
     await expect(rows(jonas)).to_have_count(3)
 
@@ -68,9 +68,11 @@ async def test_what_is_asked_of_a_dead_server_is_told_and_changes_nothing(server
     await expect(failure).to_have_count(0)
 
 
-async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: Server, windows: Windows) -> None:
-    await server.notify("u2", title="Before the crash")
-    jonas = await live(await windows.open(server, "u2"))
+async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(
+    embedded_server: Server, windows: Windows
+) -> None:
+    await embedded_server.notify("u2", title="Before the crash")
+    jonas = await live(await windows.open(embedded_server, "u2"))
     # What it asks for at its beginning must have come: it would ask again.
     async with (
         jonas.expect_request_finished(lambda request: is_fetch(request) and "limit=" in request.url),
@@ -85,10 +87,10 @@ async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: 
     # A count it may ask for: whenever the server's, which follows what is new, is later than a second.
 
     for number in (1, 2):  # the second time after messages that were replayed
-        server.kill()
+        embedded_server.kill()
         await expect(jonas.get_by_text("it catches up by itself")).to_be_visible()
-        await commit(server.data_dir, f"Meanwhile {number}")
-        await server.start()
+        await commit(embedded_server.data_dir, f"Meanwhile {number}")
+        await embedded_server.start()
         await expect(row(jonas, f"Meanwhile {number}")).to_be_visible()
         await live(jonas)
         await expect(bell(jonas, number + 1)).to_be_visible()
@@ -101,13 +103,13 @@ async def test_a_page_that_recovered_fetches_nothing_again_and_is_right(server: 
     await expect(titles(jonas)).to_have_text(["Meanwhile 2", "Meanwhile 1", "Before the crash"])  # as it was
 
 
-async def test_a_page_that_missed_too_much_fetches_its_list_anew(server: Server, windows: Windows) -> None:
-    jonas = await live(await windows.open(server, "u2"))
+async def test_a_page_that_missed_too_much_fetches_its_list_anew(embedded_server: Server, windows: Windows) -> None:
+    jonas = await live(await windows.open(embedded_server, "u2"))
     await expect(rows(jonas)).to_have_count(0)
-    server.kill()
+    embedded_server.kill()
     await expect(jonas.get_by_text("it catches up by itself")).to_be_visible()
-    await commit(server.data_dir, "Meanwhile", times=1_001)
-    await server.start()
+    await commit(embedded_server.data_dir, "Meanwhile", times=1_001)
+    await embedded_server.start()
     await expect(row(jonas, "Meanwhile 1001")).to_be_visible()
     await expect(bell(jonas, 1_001)).to_be_visible()
     await expect(rows(jonas)).to_have_count(30)  # a page of the list, and not what was missed
