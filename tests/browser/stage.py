@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import httpx
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Request, expect
+from tests.tracing import untraced
 
 START_SECONDS = 60
 
@@ -47,7 +48,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "callboard.cli", *command, *(["--demo"] if self._demo else [])],
             env={
-                **os.environ,
+                **untraced(os.environ),
                 "LOG_LEVEL": "info",
                 "LOG_FORMAT": "json",
                 "NOTIFICATION_RATE_LIMIT": "1000000",
@@ -77,7 +78,11 @@ class Server:
         """A token for anybody, signed with this server's secret."""
         command = ["token", "--sub", user, *options, "--data-dir", str(self.data_dir)]
         done = subprocess.run(
-            [sys.executable, "-m", "callboard.cli", *command], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "callboard.cli", *command],
+            env=untraced(os.environ),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout.strip()
 

@@ -62,7 +62,7 @@ def rooms_of(users: int) -> list[str]:
 def running_server(*options: str, **settings: str) -> Iterator[Server]:
     """A server of its own on a fresh data directory."""
     with tempfile.TemporaryDirectory(prefix="callboard-faults-") as directory:
-        server = Server(Path(directory) / "data", *options, log=None, **settings)
+        server = Server(Path(directory) / "data", *options, log=None, traced=False, **settings)
         try:
             server.start()
             yield server

@@ -37,7 +37,7 @@ def launch(home: Path) -> Iterator[Launch]:
     servers: list[Server] = []
 
     def start(*options: str, data: str = "data", ready: bool = True, **settings: str) -> Server:
-        server = Server(home / data, *options, log=home / f"{data}-{len(servers)}.log", **settings)
+        server = Server(home / data, *options, log=home / f"{data}-{len(servers)}.log", traced=True, **settings)
         servers.append(server)
         server.launch()
         if ready:

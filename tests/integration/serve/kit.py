@@ -24,6 +24,7 @@ import aiohttp
 import asyncpg
 import httpx
 import socketio
+from tests.tracing import untraced
 
 from callboard.auth.tokens import TokenSigner
 from callboard.clock import SystemClock
@@ -63,14 +64,17 @@ def callboard(*arguments: str, cwd: Path, **settings: str) -> subprocess.Complet
 
 
 class Server:
-    """One `callboard serve`. `start` after an end takes the same port again."""
+    """One `callboard serve`. `start` after an end takes the same port again. `traced`: by coverage, if that runs."""
 
-    def __init__(self, data_dir: Path, *options: str, log: Path | None = None, **settings: str) -> None:
+    def __init__(
+        self, data_dir: Path, *options: str, log: Path | None = None, traced: bool = True, **settings: str
+    ) -> None:
         self.data_dir = data_dir
         self.url = ""
         self.seconds_to_ready = 0.0
         self._options = options
         self._settings = {**USUAL, **settings}
+        self._traced = traced
         self._log = log or data_dir.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
         self._signer: TokenSigner | None = None
@@ -95,7 +99,7 @@ class Server:
                     *(sys.executable, "-m", "callboard.cli", "serve", "--port", str(self.port)),
                     *("--data-dir", str(self.data_dir), *self._options),
                 ],
-                env=environment(self._settings),
+                env=self._environment(),
                 cwd=self.data_dir.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -203,6 +207,10 @@ class Server:
         except (OSError, ValueError):
             return None
         return pid if lives(pid) else None
+
+    def _environment(self) -> dict[str, str]:
+        whole = environment(self._settings)
+        return whole if self._traced else untraced(whole)
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the server was not started"
