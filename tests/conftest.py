@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 
 from callboard.store.database import Database
@@ -27,6 +28,17 @@ TEMPLATE = "callboard_template"
 # How long an example takes says what else the machine does, not whether the code is right.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+# The log's usual form, but for tracebacks: with colours and all locals, they take long to lay out.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.set_exc_info,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 _numbers = itertools.count(1)
 
