@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from tests.clock import TurnedClock
 from tests.loop import settle
 from tests.sinks import FakeSink
@@ -125,12 +126,19 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
-@given(STEPS, st.sampled_from([1, 3, 20_000]), st.randoms(use_true_random=False))
+@settings(max_examples=500, deadline=None)
+@given(STEPS, st.sampled_from([1, 3, 20_000]), st.integers(0, 2**32 - 1))
 async def test_every_durable_message_reaches_its_clients_once_and_in_order(
-    steps: list[tuple[str, int]], most: int, choices: random.Random
+    steps: list[tuple[str, int]], most: int, seed: int
 ) -> None:
-    world = World(most, choices)
+    # Not Hypothesis's own choices: they end a test by an exception, which in a task of the node would end that instead.
+    with capture_logs() as logs:
+        await live_through(World(most, random.Random(seed)), steps)
+    assert [entry for entry in logs if entry["event"] == "task.failed"] == []
+
+
+async def live_through(world: World, steps: list[tuple[str, int]]) -> None:
+    """Have all that happens happen, and everybody back at the end with what is theirs."""
     # What a first CONNECT is told to begin with is not missed by anybody: everybody has been here once.
     for client in world.clients:
         client.connect(world.node)
