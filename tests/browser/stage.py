@@ -16,12 +16,17 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Request, expect
 from tests.tracing import untraced
+
+from callboard.auth.tokens import TokenSigner
+from callboard.clock import SystemClock
+from callboard.settings import load
 
 START_SECONDS = 60
 
@@ -74,17 +79,10 @@ class Server:
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
-    def token(self, user: str, *options: str) -> str:
+    def token(self, user: str, *roles: str, name: str | None = None) -> str:
         """A token for anybody, signed with this server's secret."""
-        command = ["token", "--sub", user, *options, "--data-dir", str(self.data_dir)]
-        done = subprocess.run(
-            [sys.executable, "-m", "callboard.cli", *command],
-            env=untraced(os.environ),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.strip()
+        signer = TokenSigner(load(self._settings, data_dir=self.data_dir), clock=SystemClock())
+        return signer.sign(user, name, roles, ttl=timedelta(hours=1))
 
     async def notify(self, *users: str, title: str, **fields: Any) -> dict[str, Any]:
         """Send by REST as the admin u1; what became of it."""
@@ -98,7 +96,7 @@ class Server:
                 await create(client, user_id=user, title=title)
 
     def _as_admin(self) -> httpx.AsyncClient:
-        self._admin = self._admin or self.token("u1", "--role", "admin")
+        self._admin = self._admin or self.token("u1", "admin")
         return httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {self._admin}"})
 
     def _read(self, output: IO[bytes], started: Future[str]) -> None:

@@ -56,7 +56,7 @@ async def test_without_demo_one_pastes_a_token(plain_server: Server, windows: Wi
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("alert")).to_contain_text("not a token")
 
-    good = plain_server.token("u9", "--name", "Ines Marsh")
+    good = plain_server.token("u9", name="Ines Marsh")
     head, claims, signature = good.split(".")
     await token.fill(f"{head}.{claims}.{'A' * len(signature)}")
     await page.get_by_role("button", name="Sign in").click()
