@@ -44,7 +44,7 @@ LOG_EVENTS: dict[str, str] = {
     "relay.failed": "reason, retry_in | reason, position, name",
     "relay.repositioned": "reason, position",
     "jwks.failed": "reason",
-    "http.refused": "status, code, address, reason",
+    "http.refused": "status, code, address, reason, request",
     "http.upgrade_ignored": "address",
     "request.failed": "method, path, status, code, request, reason",
     "request.refused": "method, path, status, code, request, reason",

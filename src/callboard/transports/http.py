@@ -304,8 +304,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, reason: str) -> None:
         """Answer with an error if nothing is being answered, and end the connection."""
         self._refused = True
-        request = new_instance()
-        self._note_refusal(status, code, reason, request=request)
+        instance = self._note_refusal(status, code, reason)
         cycle = self.cycle
         under_way = cycle is not None and not cycle.response_complete
         asking = under_way and self._owed is _Owed.BODY and not self.pipeline and not cycle.response_started
@@ -315,16 +314,19 @@ class HttpProtocol(HttpToolsProtocol):
         if asking:
             cycle.disconnected = True
             cycle.message_event.set()
-        body = body_of(status, code, reason, request)
+        body = body_of(status, code, reason, instance)
         self.transport.write(
             b"%scontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
             % (STATUS_LINE[status], len(body), body)
         )
         self.transport.close()
 
-    def _note_refusal(self, status: int, code: str, reason: str, **facts: str) -> None:
-        telemetry.log.info("http.refused", status=status, code=code, address=self._address(), reason=reason, **facts)
+    def _note_refusal(self, status: int, code: str, reason: str) -> str:
+        """Log and count it; the name that it has in the log."""
+        address, request = self._address(), new_instance()
+        telemetry.log.info("http.refused", status=status, code=code, address=address, reason=reason, request=request)
         telemetry.REFUSED.labels(code).inc()
+        return request
 
     def _address(self) -> str:
         return self.client[0] if self.client else ""
