@@ -204,7 +204,7 @@ def main() -> None:
     parser = arguments(__doc__, peers=("callboard", "node", "node-plain"))
     parser.add_argument("--users", type=int, default=1000, help="users online (500 to 10,000)")
     parser.add_argument("--requests", type=int, default=3000, help="creates, and reads of each kind, a round")
-    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--batches", type=int, default=120, help="batches to 500")
     parser.add_argument("--many", type=int, default=5, help="batches to 10,000")
     parser.add_argument("--stored", type=int, default=1_000_000, help="notifications stored before, 10,000 people's")
     parser.set_defaults(limit=900)
