@@ -97,11 +97,8 @@ class CreationStore:
     async def create(
         self, outbox: Sending, recipients: Recipients, content: Content, *, refuse_over_limit: bool = False
     ) -> Created:
-        """Content, copies and message. Raises Invalid naming the first wrong argument."""
-        if recipients.followed_type is None:
-            (row,) = await outbox.send(CREATE, _lines(recipients.user_ids or ()), *content, refuse_over_limit)
-        else:
-            (row,) = await outbox.send(CREATE_FOR_FOLLOWERS, recipients.followed_type, recipients.followed_id, *content)
+        """Content, copies and message. Raises Invalid naming the first wrong argument, Locked as `create_each`."""
+        (row,) = await outbox.send(CREATE, *recipients.arguments(), *content, refuse_over_limit)
         return Created(*row)
 
     async def create_within(
@@ -116,7 +113,7 @@ class CreationStore:
         """Several notifications of one recipient each, in this order; all of them or none. Raises Invalid.
 
         Calls in the order of their user ids and then of their group keys do not deadlock with others. One that is over
-        the limit stores nothing. Raises Locked where somebody's transaction decides for one of them and stays open.
+        the limit stores nothing. Raises Locked where a transaction that decides for one of them stays open.
         """
         columns = zip(*((call.user_id, *call.content) for call in calls), strict=True)
         return [Created(*row) for row in await outbox.send(CREATE_EACH, *columns)]
@@ -124,7 +121,10 @@ class CreationStore:
     async def create_once(
         self, outbox: Sending, key: Key, recipients: Recipients, content: Content, *, refuse_over_limit: bool
     ) -> Created:
-        """The same for a caller's key: again it gives the first answer. Raises Invalid; Conflict for another call."""
+        """The same for a caller's key: again it gives the first answer. Raises as `create`; Conflict for another call.
+
+        While a call with the same key is under way it raises Locked too.
+        """
         (row,) = await outbox.send(CREATE_ONCE, *key, *recipients.arguments(), *content, refuse_over_limit)
         return Created(*row)
 
@@ -154,12 +154,7 @@ def _lines(user_ids: Sequence[str]) -> str:
 
 CREATE = """
 select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
-from callboard.create_notification(string_to_array($1, chr(10)), $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11, $12)
-"""
-
-CREATE_FOR_FOLLOWERS = """
-select id, created, held, folded, muted, rate_limited, convert_to(payload, 'UTF8'), outcome, rule, held_until
-from callboard.create_for_followers($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12)
+from callboard.create_soon(string_to_array($1, chr(10)), $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11, $12, $13, $14)
 """
 
 CREATE_ONCE = """

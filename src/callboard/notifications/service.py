@@ -21,16 +21,16 @@ from callboard.notifications.model import FollowedResource, NewNotification, che
 from callboard.notifications.store import AllRead, Change, ListedPage, NotificationStore, PageCall
 from callboard.store.batching import Batcher
 from callboard.store.database import Locked, Queries
+from callboard.store.locks import Retries
 from callboard.store.outbox import Sending
-from callboard.store.turns import Turns
 
 HOUR = 3600
-# A create waits for transactions that decide for the same people, as long as a host's may last. So those that wait hold
-# no more of the pool's ten connections than these; two lanes of each kind give up after a quarter of a second. The
-# others are for who reads.
+# A create waits for transactions that decide for the same people, as long as a host's may last, by coming again: none
+# holds one of the pool's connections for longer than its statement takes.
 LANES = 2
-TO_MANY = 3
+TO_MANY = 4
 ALONE = 2
+AGAIN = 2
 
 
 class Committed(Protocol):
@@ -64,11 +64,11 @@ class NotificationService:
         self._store = store or NotificationStore()
         self._creation = creation or CreationStore()
         # Apart, since calls with a group among them are done one after another.
-        self._to_one = Batcher(self._create_each, patiently=self._create_alone, lanes=LANES)
-        self._to_group = Batcher(self._create_each, patiently=self._create_alone, lanes=LANES)
-        self._to_many = Turns(TO_MANY)
-        self._alone = Turns(ALONE)
-        # Whom somebody's transaction decides for that is still open, as far as is known, and how many wait for it.
+        self._to_one = Batcher(self._create_each, alone=self._create_alone, lanes=LANES)
+        self._to_group = Batcher(self._create_each, alone=self._create_alone, lanes=LANES)
+        self._alone = Retries(first=ALONE, again=AGAIN)
+        self._to_many = Retries(first=TO_MANY, again=AGAIN)
+        # Whom a transaction decides for that is still open, as far as is known: how many creates come again for them.
         self._held_up: Counter[str] = Counter()
         self._counts = Batcher(self._count_each)
         self._pages = {
@@ -91,8 +91,8 @@ class NotificationService:
 
         `data` is the checked JSON of an object; `actor` is who did it unless `new` names somebody. With a `key` it is
         done once: the same call again gives the first answer. Raises Invalid; RateLimited if `to` is one person, who is
-        over the hourly limit; Conflict for a key of another call; Unavailable if somebody's transaction that decides
-        for the same people lasts for more than ten seconds, or many wait for it.
+        over the hourly limit; Conflict for a key of another call; Unavailable if a transaction that decides for the
+        same people stays open for ten seconds more.
 
         `within`, somebody's transaction: it is part of that, and sent when that commits.
         """
@@ -103,15 +103,16 @@ class NotificationService:
                 await self._creation.create_within(within, _recipients(to), content, isinstance(to, str))
             )
         if key is None and isinstance(to, str):
-            together = self._to_one if content.group_key is None else self._to_group
-            return self._count(await together.call(ToOne(to, content)))
-        async with self._to_many.one():
-            if key is None:
-                created = await self._creation.create(self._outbox, _recipients(to), content)
-            else:
-                created = await self._creation.create_once(
-                    self._outbox, key, _recipients(to), content, refuse_over_limit=isinstance(to, str)
-                )
+            return self._count(await self._create_one(ToOne(to, content)))
+        if key is None:
+            attempt = partial(self._creation.create, self._outbox, _recipients(to), content)
+        else:
+            attempt = partial(
+                self._creation.create_once,
+                *(self._outbox, key, _recipients(to), content),
+                refuse_over_limit=isinstance(to, str),
+            )
+        created = await self._to_many.run(attempt)
         return self._count(created)
 
     def _count(self, created: Created) -> Created:
@@ -151,9 +152,14 @@ class NotificationService:
             raise _absent()
         return explained
 
+    async def _create_one(self, call: ToOne) -> Created:
+        """Together with others that come at the same time, unless it is known to have to wait."""
+        if call.user_id in self._held_up:
+            return await self._create_alone(call)
+        together = self._to_one if call.content.group_key is None else self._to_group
+        return await together.call(call)
+
     async def _create_each(self, calls: Sequence[ToOne]) -> Sequence[Created]:
-        if self._held_up and any(call.user_id in self._held_up for call in calls):
-            raise Locked("others wait for a transaction that decides for the same person")
         # In the order of users and groups, so that nobody waits in a circle; what else a user gets stays in the order
         # of arrival.
         order = sorted(range(len(calls)), key=lambda place: _lock_order(calls[place]))
@@ -161,14 +167,21 @@ class NotificationService:
         return [made for _, made in sorted(zip(order, created, strict=True), key=lambda pair: pair[0])]
 
     async def _create_alone(self, call: ToOne) -> Created:
-        self._held_up[call.user_id] += 1
+        recipients, mark = Recipients([call.user_id]), Counter[str]()
+
+        async def attempt() -> Created:
+            try:
+                return await self._creation.create(self._outbox, recipients, call.content, refuse_over_limit=True)
+            except Locked:
+                if not mark:
+                    mark[call.user_id] = 1
+                    self._held_up += mark
+                raise
+
         try:
-            async with self._alone.one():
-                return await self._creation.create(
-                    self._outbox, _recipients(call.user_id), call.content, refuse_over_limit=True
-                )
+            return await self._alone.run(attempt, met=call.user_id in self._held_up)
         finally:
-            self._held_up -= Counter([call.user_id])
+            self._held_up -= mark
 
     async def _count_each(self, user_ids: Sequence[str]) -> Sequence[bytes]:
         return [count.payload for count in await self._store.unread_counts(self._queries, user_ids)]

@@ -28,21 +28,21 @@ class Batcher(Generic[C, A]):
     `lanes`. If `run` refuses a batch, each of its calls is run alone, so that only the one that is wrong fails. What
     waits is bounded by who waits: each caller waits for one answer.
 
-    Where `run` gives up locks (it raises Locked), `patiently` is for a call that met one when it was run alone: it may
-    wait, and no lane with it.
+    Where `run` gives up locks (it raises Locked), `alone` runs each call of such a batch, beside the lanes: it may
+    wait, and nobody with it.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[C]], Awaitable[Sequence[A]]],
         *,
-        patiently: Callable[[C], Awaitable[A]] | None = None,
+        alone: Callable[[C], Awaitable[A]] | None = None,
         most: int = 64,
         lanes: int = 4,
         patience: float = 0.02,
     ) -> None:
         self._run = run
-        self._patiently = patiently
+        self._alone = alone
         self._most = most
         self._lanes = lanes
         self._patience = patience
@@ -96,12 +96,13 @@ class Batcher(Generic[C, A]):
         try:
             answers = await self._run([call for call, _ in batch])
         except BaseException as error:
-            if len(batch) > 1 and _is_of_one(error):
+            if self._alone is not None and isinstance(error, Locked):
+                for one in batch:
+                    self._begin(self._answer_alone(self._alone, *one))
+                return
+            if len(batch) > 1 and isinstance(error, CallboardError) and not isinstance(error, Unavailable):
                 for one in batch:
                     await self._answer([one])
-                return
-            if self._patiently is not None and isinstance(error, Locked):
-                self._begin(self._wait(self._patiently, *batch[0]))
                 return
             self._fail(batch, error)
             if not isinstance(error, Exception):
@@ -111,10 +112,9 @@ class Batcher(Generic[C, A]):
                 if not answer.done():
                     answer.set_result(value)
 
-    async def _wait(self, patiently: Callable[[C], Awaitable[A]], call: C, answer: asyncio.Future[A]) -> None:
-        """Run a call that meets a lock, beside the lanes."""
+    async def _answer_alone(self, alone: Callable[[C], Awaitable[A]], call: C, answer: asyncio.Future[A]) -> None:
         try:
-            value = await patiently(call)
+            value = await alone(call)
         except BaseException as error:
             self._fail([(call, answer)], error)
             if not isinstance(error, Exception):
@@ -130,8 +130,3 @@ class Batcher(Generic[C, A]):
                     answer.set_exception(error)
                 else:
                     answer.cancel()
-
-
-def _is_of_one(error: BaseException) -> bool:
-    """Whether the others of a batch may do better without the one that is to blame."""
-    return isinstance(error, Locked) or (isinstance(error, CallboardError) and not isinstance(error, Unavailable))

@@ -40,6 +40,8 @@ _STATEMENT_ERRORS = (*DRIVER_ERRORS, AttributeError)
 _PASSING_CLASSES = ("08", "53", "57", "40")
 _PASSING_STATES = frozenset({"25006", "25P03", "3D000", "28P01", "28000"})
 _BAD_TEXT_STATES = frozenset({"22021", "22P05"})
+# Of a number in `data`: the only JSON of others that PostgreSQL takes apart, and JSON's numbers have no bounds.
+_OUT_OF_RANGE = "22003"
 
 
 class Queries(Protocol):
@@ -69,7 +71,7 @@ class Deadlock(Unavailable):
 
 
 class Locked(Unavailable):
-    """Somebody's transaction held what this one needed for longer than it waits: nothing of it is done."""
+    """Somebody's transaction holds what this one needs for longer than this one waits: nothing of it is done."""
 
 
 class Database:
@@ -230,10 +232,12 @@ def translate(error: BaseException, *, lost: bool = False) -> CallboardError:
         return Conflict(str(getattr(error, "message", error)))
     if state in _BAD_TEXT_STATES or isinstance(error.__cause__, UnicodeEncodeError):
         return Invalid("text must be valid Unicode without the character NUL")
+    if state == _OUT_OF_RANGE:
+        return Invalid("data: a number has more digits than PostgreSQL stores", field="data")
     if state == "40P01" and not lost:
         return Deadlock("two transactions waited for each other, and this one was rolled back")
     if state == "55P03" and not lost:
-        return Locked("somebody's transaction holds what this one needs, try again")
+        return Locked("a transaction that is still open holds what this one needs, try again")
     if lost or isinstance(error, OSError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
         return Unavailable(AWAY)
     name = f"{type(error).__name__} {state}".strip()

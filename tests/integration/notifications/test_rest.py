@@ -231,6 +231,7 @@ async def test_the_bounds_of_data(client: httpx.AsyncClient) -> None:
         ('{"a":[' + ",".join("1" * 8188) + "]}", 201),
         # Small as text, huge as PostgreSQL's numeric.
         ('{"a":[' + ",".join(["1e308"] * 200) + "]}", 422),
+        ('{"a":1e-200000}', 422),
         ("[]", 422),
         ('{"a":"\\u0000"}', 422),
     ]

@@ -26,6 +26,7 @@ class Doubling:
         self.gate.set()
         self.away = False
         self.free = asyncio.Event()
+        self.alone_runs: list[int] = []
 
     async def __call__(self, calls: Sequence[int]) -> list[int]:
         self.runs.append(list(calls))
@@ -38,8 +39,10 @@ class Doubling:
             raise Locked("somebody has the 7")
         return [call * 2 for call in calls]
 
-    async def patiently(self, call: int) -> int:
-        await self.free.wait()
+    async def alone(self, call: int) -> int:
+        self.alone_runs.append(call)
+        if call == 7:
+            await self.free.wait()
         if self.away:
             raise Unavailable("away")
         return call * 2
@@ -154,13 +157,13 @@ async def test_what_passes_by_itself_is_told_to_all_and_not_run_again() -> None:
 
 async def test_nobody_waits_for_a_lock_but_who_needs_it() -> None:
     run = Doubling()
-    batcher = Batcher(run, patiently=run.patiently)
+    batcher = Batcher(run, alone=run.alone)
     run.gate.clear()
     tasks = await until(batcher, [1, 7, 2, 7])
     run.gate.set()
     assert [await tasks[0], await tasks[2]] == [2, 4]
     assert await batcher.call(3) == 6  # the lane is free
-    assert run.runs == [[1, 7, 2, 7], [1], [7], [2], [7], [3]]
+    assert (run.runs, run.alone_runs) == ([[1, 7, 2, 7], [3]], [1, 7, 2, 7])
     assert [task.done() for task in tasks] == [True, False, True, False]
     tasks[3].cancel()
     run.free.set()
@@ -169,7 +172,7 @@ async def test_nobody_waits_for_a_lock_but_who_needs_it() -> None:
 
 async def test_who_waited_for_a_lock_is_told_what_became_of_it() -> None:
     run = Doubling()
-    batcher = Batcher(run, patiently=run.patiently)
+    batcher = Batcher(run, alone=run.alone)
     (task,) = await until(batcher, [7])
     run.away = True
     run.free.set()
@@ -177,14 +180,12 @@ async def test_who_waited_for_a_lock_is_told_what_became_of_it() -> None:
         await task
 
 
-async def test_a_lock_is_told_where_nobody_waits_for_it() -> None:
+async def test_a_lock_is_told_to_all_where_nobody_runs_alone() -> None:
     run = Doubling()
-    batcher = Batcher(run)
-    run.gate.clear()
-    tasks = await until(batcher, [1, 7, 2])
-    run.gate.set()
+    tasks = await until(Batcher(run), [1, 7, 2])
     answers = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [int, Locked, int]
+    assert [type(answer) for answer in answers] == [Locked] * 3
+    assert run.runs == [[1, 7, 2]]
 
 
 async def test_a_call_that_was_given_up_is_not_run() -> None:

@@ -37,6 +37,7 @@ def refused(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
         (asyncpg.UndefinedTableError("no such table"), StoreError),
         (refused("22021"), Invalid),
         (refused("22P05"), Invalid),
+        (refused("22003"), Invalid),
     ],
 )
 def test_translation(error: BaseException, expected: type[CallboardError]) -> None:

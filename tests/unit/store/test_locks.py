@@ -1,0 +1,114 @@
+"""What has met a lock comes again: a few at a time, in nobody's way, until it gets it or has waited too long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.loop import settle
+
+from callboard.errors import Invalid, Unavailable
+from callboard.store import locks
+from callboard.store.database import Locked
+from callboard.store.locks import Retries
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(locks, "LAST_PAUSE", 0.0)
+
+
+class Statement:
+    """Meets a lock until it is free; counts attempts, and those that are under way."""
+
+    most = 0
+    under_way = 0
+
+    def __init__(self, *, free: bool = False) -> None:
+        self.free = free
+        self.attempts = 0
+
+    async def __call__(self) -> int:
+        self.attempts += 1
+        Statement.under_way += 1
+        Statement.most = max(Statement.most, Statement.under_way)
+        await asyncio.sleep(0)
+        Statement.under_way -= 1
+        if not self.free:
+            raise Locked("held")
+        return self.attempts
+
+
+async def test_what_meets_no_lock_is_done_once() -> None:
+    assert await Retries(first=1, again=1).run(Statement(free=True)) == 1
+
+
+async def test_it_comes_again_until_the_lock_is_free() -> None:
+    retries, statement = Retries(first=1, again=1), Statement()
+    task = asyncio.create_task(retries.run(statement))
+    while statement.attempts < 5:
+        await asyncio.sleep(0)
+    assert not task.done()
+    statement.free = True
+    assert await task == statement.attempts
+
+
+async def test_who_comes_new_does_not_wait_for_those_who_come_again() -> None:
+    retries, held = Retries(first=1, again=1), [Statement() for _ in range(50)]
+    waiting = [asyncio.create_task(retries.run(statement)) for statement in held]
+    while min(statement.attempts for statement in held) < 2:
+        await asyncio.sleep(0)
+    known = Statement(free=True)
+    late = asyncio.create_task(retries.run(known, met=True))
+    await settle()
+    assert await retries.run(Statement(free=True)) == 1
+    for statement in held:
+        statement.free = True
+    await asyncio.gather(late, *waiting)
+
+
+async def test_so_many_attempts_at_a_time() -> None:
+    Statement.most = 0
+    retries, statements = Retries(first=3, again=2), [Statement() for _ in range(20)]
+    waiting = [asyncio.create_task(retries.run(statement)) for statement in statements]
+    while min(statement.attempts for statement in statements) < 3:
+        await asyncio.sleep(0)
+    for statement in statements:
+        statement.free = True
+    await asyncio.gather(*waiting)
+    assert Statement.most == 5
+
+
+async def test_who_has_waited_too_long_is_refused_and_leaves_the_place() -> None:
+    retries, statement = Retries(first=1, again=1, patience=0.0), Statement()
+    with pytest.raises(Unavailable):
+        await retries.run(statement)
+    assert await Retries(first=1, again=1, patience=0.0).run(Statement(free=True)) == 1
+    with pytest.raises(Locked, match="held"):
+        await retries.run(statement)
+
+
+async def test_who_gets_no_place_in_time_is_refused() -> None:
+    retries, gate = Retries(first=1, again=1, patience=0.0), asyncio.Event()
+    first = asyncio.create_task(retries.run(gate.wait))
+    await settle()
+    with pytest.raises(Unavailable, match="too many requests wait"):
+        await retries.run(Statement(free=True))
+    gate.set()
+    assert await first
+
+
+async def test_other_errors_end_it_at_once() -> None:
+    attempts = 0
+
+    async def refuse() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise Invalid("no")
+
+    retries = Retries(first=1, again=1)
+    for _ in range(2):
+        with pytest.raises(Invalid):
+            await retries.run(refuse)
+    assert attempts == 2
