@@ -41,25 +41,27 @@ class Retries:
         """
         clock = asyncio.get_running_loop().time
         deadline, pause = clock() + self._patience, FIRST_PAUSE
-        places = self._again if met else self._first
+        places, refusal = self._again if met else self._first, Unavailable("too many requests come at once, try again")
         while True:
-            async with _place(places, deadline):
+            async with _place(places, deadline, refusal):
                 try:
                     return await attempt()
-                except Locked:
-                    if clock() >= deadline:
-                        raise
+                except Locked as locked:
+                    refusal = locked
+            if clock() >= deadline:
+                raise refusal
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
             places, pause = self._again, min(2 * pause, LAST_PAUSE)
 
 
 @asynccontextmanager
-async def _place(places: asyncio.Semaphore, deadline: float) -> AsyncIterator[None]:
+async def _place(places: asyncio.Semaphore, deadline: float, refusal: Unavailable) -> AsyncIterator[None]:
+    """One of the places, or the refusal at the deadline."""
     try:
         async with asyncio.timeout_at(deadline):
             await places.acquire()
     except TimeoutError:
-        raise Unavailable("too many requests wait for the same, try again") from None
+        raise refusal from None
     try:
         yield
     finally:

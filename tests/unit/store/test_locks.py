@@ -89,11 +89,21 @@ async def test_who_has_waited_too_long_is_refused_and_leaves_the_place() -> None
         await retries.run(statement)
 
 
+async def test_who_has_met_a_lock_is_told_so_also_if_there_is_no_place_at_the_end() -> None:
+    retries, gate = Retries(first=1, again=1, patience=0.05), asyncio.Event()
+    keeps_the_place = asyncio.create_task(retries.run(gate.wait, met=True))
+    await settle()
+    with pytest.raises(Locked, match="held"):
+        await retries.run(Statement())
+    gate.set()
+    assert await keeps_the_place
+
+
 async def test_who_gets_no_place_in_time_is_refused() -> None:
     retries, gate = Retries(first=1, again=1, patience=0.0), asyncio.Event()
     first = asyncio.create_task(retries.run(gate.wait))
     await settle()
-    with pytest.raises(Unavailable, match="too many requests wait"):
+    with pytest.raises(Unavailable, match="too many requests come at once"):
         await retries.run(Statement(free=True))
     gate.set()
     assert await first
