@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from callboard.errors import Unavailable
-from callboard.store.database import Queries, Row
+from callboard.store.database import Locked, Queries, Row
 
 BATCH = 500
 # How many messages leave with the transaction that `send` runs: its own, and those that wait.
@@ -94,6 +94,8 @@ class Outbox:
             return [tuple(row) for row in rows]
         try:
             rows = await self._pool.fetch(_sending(statement), *args)
+        except Locked:
+            raise  # nothing of it is done
         except (Unavailable, asyncio.CancelledError):
             self._sender.look()  # it may have committed all the same
             raise

@@ -13,7 +13,7 @@ from tests.waiting import until
 
 from callboard.app import NAMESPACES
 from callboard.errors import Invalid, Unavailable
-from callboard.store.database import Database
+from callboard.store.database import Database, Locked
 from callboard.store.outbox import HEAD, MOVE, SENT, TAIL, LoggedMessage, Outbox, logged
 from callboard.wire.socketio import RESERVED_EVENTS
 
@@ -160,8 +160,11 @@ async def test_what_is_refused_stores_nothing(database: Database) -> None:
     assert await database.fetchval(IN_OUTBOX) == await database.fetchval(IN_LOG) == []
 
 
-@pytest.mark.parametrize("error", [Unavailable("away"), asyncio.CancelledError()])
-async def test_what_may_have_been_done_is_looked_for(error: BaseException) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(Unavailable("away"), ["look"]), (asyncio.CancelledError(), ["look"]), (Locked("held"), [])],
+)
+async def test_what_may_have_been_done_is_looked_for(error: BaseException, told: list[str]) -> None:
     class Broken(NoDatabase):
         async def fetch(self, query: str, *args: object) -> list[Any]:
             raise error
@@ -169,7 +172,7 @@ async def test_what_may_have_been_done_is_looked_for(error: BaseException) -> No
     sender = Sender(leading=True)
     with pytest.raises(type(error)):
         await Outbox(Broken(), sender).send(PUT, ["a"])
-    assert sender.told == ["look"]
+    assert sender.told == told
 
 
 @pytest.mark.parametrize(("set_to", "becomes"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")])
