@@ -167,6 +167,7 @@ class NotificationService:
         return [made for _, made in sorted(zip(order, created, strict=True), key=lambda pair: pair[0])]
 
     async def _create_alone(self, call: ToOne) -> Created:
+        """By a statement of its own, again and again; from the first lock that it meets, its recipient is held up."""
         recipients, mark = Recipients([call.user_id]), Counter[str]()
 
         async def attempt() -> Created:

@@ -1,5 +1,5 @@
--- Who creates notifications waits for others that decide for the same people: as long as a host's transaction lasts. Creates
--- of ours give up such a lock soon, hold nothing meanwhile, and come again: nobody waits with them who need not.
+-- Who creates notifications waits for others that decide for the same people: as long as a host's transaction lasts.
+-- Creates of ours give up such a lock soon, hold nothing meanwhile, and come again: nobody waits who need not.
 alter function callboard.create_each(
   text[], text[], text[], text[], jsonb[], text[], text[], text[], text[], text[], integer[])
   set lock_timeout = '50ms';
