@@ -132,6 +132,19 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Have `serve` come to its end."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's looks ten times a second whether it is to end. What is left is the answers' date.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -196,7 +209,7 @@ async def _end(callboard: Callboard, server: _Uvicorn, running: asyncio.Future[N
         drain.add_done_callback(report)
         await _until_done(drain, hurried, None)
         await callboard.node.stop()
-        server.should_exit = True
+        server.end()
         if not server.up.is_set():
             running.cancel()
         await _until_done(running, hurried, END_TIMEOUT)

@@ -120,3 +120,17 @@ async def test_no_connection_outlives_the_end_though_its_client_takes_nothing() 
         async with asyncio.timeout(5):
             while uvicorn_server.server_state.connections:
                 await asyncio.sleep(0)
+
+
+async def test_the_end_is_not_waited_for_and_the_date_is_kept() -> None:
+    uvicorn_server = server._Uvicorn(uvicorn.Config(Answering(), log_config=None))
+    uvicorn_server.config.load()
+    looping = asyncio.ensure_future(uvicorn_server.main_loop())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not looping.done()
+    assert b"date" in dict(uvicorn_server.server_state.default_headers)
+    uvicorn_server.end()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert looping.done(), "uvicorn's own loop looks ten times a second whether it is to end"

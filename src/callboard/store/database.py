@@ -156,11 +156,11 @@ class Database:
             queries = _Connection(await self._pool.acquire())
         except DRIVER_ERRORS as error:
             raise translate(error, lost=True) from error
-        self._pulse.waiting.add(queries)
+        self._pulse.begin(queries)
         return queries
 
     async def _release(self, queries: _Connection, well: bool) -> None:
-        self._pulse.waiting.discard(queries)
+        self._pulse.end(queries)
         connection = queries.connection
         del queries.connection  # whoever keeps `queries` must not run statements in another's transaction
         try:

@@ -32,22 +32,35 @@ class Waiting(Protocol):
 
 
 class Pulse:
-    """`waiting`: the connections in use, each under an object of its own for each use. `frozen`: nothing answers."""
+    """`frozen`: nothing answers."""
 
     def __init__(self, connect: Callable[[], Awaitable[Any]], clock: Clock) -> None:
         self._connect = connect
         self._clock = clock
         self._connection: Any = None
-        self.waiting: set[Waiting] = set()
+        self._waiting: set[Waiting] = set()
+        self._begun = asyncio.Event()
         self.frozen = False
+
+    def begin(self, each: Waiting) -> None:
+        """Somebody waits on a connection: an object of its own for each use of one."""
+        self._waiting.add(each)
+        self._begun.set()
+
+    def end(self, each: Waiting) -> None:
+        """Nobody does any more."""
+        self._waiting.discard(each)
 
     async def run(self) -> None:
         """Look until cancelled. The caller owns the task; there is one."""
         try:
             while True:
-                before = set(self.waiting)
+                if not self._waiting and not self.frozen:
+                    self._begun.clear()
+                    await self._begun.wait()
+                before = set(self._waiting)
                 await asyncio.sleep(LOOK)
-                if self.frozen or not before.isdisjoint(self.waiting):
+                if self.frozen or not before.isdisjoint(self._waiting):
                     self._note(await self._answers())
         finally:
             self._let_go()
@@ -56,10 +69,10 @@ class Pulse:
         if answers and self.frozen:
             log.info("database.answers")
         elif not answers and not self.frozen:
-            log.warning("database.frozen", waiting=len(self.waiting))
+            log.warning("database.frozen", waiting=len(self._waiting))
         self.frozen = not answers
         if self.frozen:
-            for each in list(self.waiting):
+            for each in list(self._waiting):
                 each.give_up()
 
     async def _answers(self) -> bool:

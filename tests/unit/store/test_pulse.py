@@ -86,7 +86,7 @@ async def watched(prober: Prober) -> AsyncIterator[Pulse]:
 
 async def test_a_slow_statement_may_take_its_time_while_the_database_answers(watched: Pulse, prober: Prober) -> None:
     slow = Statement()
-    watched.waiting.add(slow)
+    watched.begin(slow)
     await until(lambda: prober.answers >= 3)
     assert not slow.given_up.is_set()
     assert not watched.frozen
@@ -98,10 +98,12 @@ async def test_who_waits_for_a_silent_database_is_given_up_and_it_is_asked_until
 ) -> None:
     prober.heard.clear()
     waiting = [Statement(), Statement()]
-    watched.waiting.update(waiting)
+    for each in waiting:
+        watched.begin(each)
     with capture_logs() as lines:
         await until(lambda: all(each.given_up.is_set() for each in waiting))
-        watched.waiting.clear()
+        for each in waiting:
+            watched.end(each)
         asked_while_frozen = prober.connects
         await until(lambda: prober.connects > asked_while_frozen)
         prober.heard.set()
@@ -114,18 +116,46 @@ async def test_who_waits_for_a_silent_database_is_given_up_and_it_is_asked_until
 async def test_a_refusal_is_an_answer(watched: Pulse, prober: Prober) -> None:
     prober.error = ConnectionRefusedError("it is stopped")
     refused = Statement()
-    watched.waiting.add(refused)
+    watched.begin(refused)
     await until(lambda: prober.connects >= 3)  # anew each time
     assert not refused.given_up.is_set()
     assert not watched.frozen
 
 
+class Looks:
+    """asyncio, whose naps are counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        self.count += 1
+        await asyncio.sleep(seconds)
+
+
+async def test_it_sleeps_while_nobody_waits(monkeypatch: pytest.MonkeyPatch, watched: Pulse) -> None:
+    looks = Looks()
+    monkeypatch.setattr(pulse, "asyncio", looks)
+    await asyncio.sleep(0.02)
+    assert looks.count == 0
+    statement = Statement()
+    watched.begin(statement)
+    await until(lambda: looks.count >= 3)
+    watched.end(statement)
+    before = looks.count
+    await asyncio.sleep(0.02)
+    assert looks.count == before
+
+
 async def test_nothing_is_asked_while_nobody_waits_long(watched: Pulse, prober: Prober) -> None:
     for _ in range(20):
         quick = Statement()
-        watched.waiting.add(quick)
+        watched.begin(quick)
         await asyncio.sleep(0)
-        watched.waiting.discard(quick)
+        watched.end(quick)
     assert prober.connects == 0
 
 
@@ -135,6 +165,6 @@ async def test_a_pause_of_our_own_is_not_taken_for_the_databases(
     monkeypatch.setattr(pulse, "LATE", 0.01)
     prober.blocking = 0.05
     waiting = Statement()
-    watched.waiting.add(waiting)
+    watched.begin(waiting)
     await until(lambda: prober.answers >= 2)
     assert not waiting.given_up.is_set()
