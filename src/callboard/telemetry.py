@@ -82,6 +82,12 @@ def closed(reason: str) -> Counter:
     return CLOSED.labels(reason)
 
 
+@functools.cache
+def notified(outcome: str) -> Counter:
+    """The count in NOTIFIED of what became of them so, kept as those of `closed` are."""
+    return NOTIFIED.labels(outcome)
+
+
 def socket_refused(code: str, address: str, reason: str) -> None:
     """Log and count what a client of the sockets was refused."""
     log.info("socket.refused", code=code, address=address, reason=reason)

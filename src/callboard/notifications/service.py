@@ -130,7 +130,7 @@ class NotificationService:
             ("rate_limited", created.rate_limited),
         ):
             if number:
-                telemetry.NOTIFIED.labels(outcome).inc(number)
+                telemetry.notified(outcome).inc(number)
         return created
 
     async def decide(

@@ -207,14 +207,8 @@ def _idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
     """The query string as a Struct; unknown parameters are ignored, a repeated one is refused."""
-    try:
-        pairs = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS
-        )
-    except ValueError as problem:
-        raise Malformed(f"The query string cannot be read: {problem}") from None
     given: dict[str, str] = {}
-    for name, value in pairs:
+    for name, value in _pairs(raw) if raw else ():
         if "\0" in value:
             raise Invalid("Text must not hold the character NUL", field=name)
         if name in given:
@@ -233,6 +227,13 @@ def _query(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
         if type(value) is int and str(value) != text:
             raise Invalid(f"{name}: give a whole number in digits, such as {value}", field=name)
     return query
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
+    except ValueError as problem:
+        raise Malformed(f"The query string cannot be read: {problem}") from None
 
 
 def not_allowed(method: str) -> CallboardError:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from callboard.errors import Unavailable
@@ -43,26 +42,26 @@ class Retries:
         deadline, pause = clock() + self._patience, FIRST_PAUSE
         places, refusal = self._again if met else self._first, Unavailable("too many requests come at once, try again")
         while True:
-            async with _place(places, deadline, refusal):
-                try:
-                    return await attempt()
-                except Locked as locked:
-                    refusal = locked
+            await _take(places, deadline, refusal)
+            try:
+                return await attempt()
+            except Locked as locked:
+                refusal = locked
+            finally:
+                places.release()
             if clock() >= deadline:
                 raise refusal
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
             places, pause = self._again, min(2 * pause, LAST_PAUSE)
 
 
-@asynccontextmanager
-async def _place(places: asyncio.Semaphore, deadline: float, refusal: Unavailable) -> AsyncIterator[None]:
-    """One of the places, or the refusal at the deadline."""
+async def _take(places: asyncio.Semaphore, deadline: float, refusal: Unavailable) -> None:
+    """One of the places, or the refusal at the deadline. Most find one free, and need no deadline."""
+    if not places.locked():
+        await places.acquire()
+        return
     try:
         async with asyncio.timeout_at(deadline):
             await places.acquire()
     except TimeoutError:
         raise refusal from None
-    try:
-        yield
-    finally:
-        places.release()

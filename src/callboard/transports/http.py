@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -189,7 +189,8 @@ class HttpProtocol(HttpToolsProtocol):
         earlier = self.cycle
         super().on_headers_complete()
         if self.cycle is not earlier:  # no upgrade to a WebSocket
-            self.cycle.transport = cast(asyncio.Transport, Answer(self.transport, self.loop))
+            answer: Any = Answer(self.transport, self.loop)
+            self.cycle.transport = answer
         self._owed = _Owed.BODY
         self._size = 0
 
