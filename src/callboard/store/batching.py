@@ -104,29 +104,32 @@ class Batcher(Generic[C, A]):
                 for one in batch:
                     await self._answer([one])
                 return
-            self._fail(batch, error)
-            if not isinstance(error, Exception):
-                raise
+            _fail(batch, error)
         else:
-            for (_, answer), value in zip(batch, answers, strict=True):
-                if not answer.done():
-                    answer.set_result(value)
+            _give(batch, answers)
 
     async def _answer_alone(self, alone: Callable[[C], Awaitable[A]], call: C, answer: asyncio.Future[A]) -> None:
         try:
             value = await alone(call)
         except BaseException as error:
-            self._fail([(call, answer)], error)
-            if not isinstance(error, Exception):
-                raise
+            _fail([(call, answer)], error)
         else:
-            if not answer.done():
-                answer.set_result(value)
+            _give([(call, answer)], [value])
 
-    def _fail(self, batch: Sequence[tuple[C, asyncio.Future[A]]], error: BaseException) -> None:
-        for _, answer in batch:
-            if not answer.done():
-                if isinstance(error, Exception):
-                    answer.set_exception(error)
-                else:
-                    answer.cancel()
+
+def _give(batch: Sequence[tuple[C, asyncio.Future[A]]], answers: Sequence[A]) -> None:
+    for (_, answer), value in zip(batch, answers, strict=True):
+        if not answer.done():
+            answer.set_result(value)
+
+
+def _fail(batch: Sequence[tuple[C, asyncio.Future[A]]], error: BaseException) -> None:
+    """Answer with an error. Raises what is none, such as the end of the task, once nobody waits for it any more."""
+    for _, answer in batch:
+        if not answer.done():
+            if isinstance(error, Exception):
+                answer.set_exception(error)
+            else:
+                answer.cancel()
+    if not isinstance(error, Exception):
+        raise error
