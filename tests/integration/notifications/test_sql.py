@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from callboard.notifications.store import (
     Change,
     Marked,
     NotificationStore,
+    PageCall,
 )
 from callboard.store.database import Database, Queries
 
@@ -105,6 +107,52 @@ async def test_sql_callers_meet_the_rules_too(database: Database) -> None:
             await database.fetchval(NOTIFY, *GOOD[:place], value, *GOOD[place + 1 :])
         assert refused.value.field == field
     assert await database.fetchval("select count(*) from callboard.outbox") == 0
+
+
+async def listed(database: Database, user: str) -> dict[str, Any]:
+    """The one notification in the user's list."""
+    (page,) = await STORE.pages(database, [PageCall(user, None, None, 10, None)], read=None, archived=False)
+    (item,) = json.loads(page.items)
+    found: dict[str, Any] = item
+    return found
+
+
+async def test_sql_callers_say_all_that_others_can(database: Database) -> None:
+    await database.execute("insert into callboard.people (id, name) values ('mira', 'Mira Okafor')")
+    id_ = await database.fetchval(
+        """select callboard.notify(array['u1'], 'a', 'Title', '', priority => 'urgent', actor => 'mira',
+             resource_type => 'episode', resource_id => '4', group_key => 'g', expires_in => 60)"""
+    )
+    item = await listed(database, "u1")
+    assert item["id"] == str(id_)
+    assert (item["priority"], item["actor"], item["actor_name"]) == ("urgent", "mira", "Mira Okafor")
+    assert item["resource"] == {"type": "episode", "id": "4"}
+    assert item["expires_at"] is not None
+    await database.fetchval("select callboard.notify(array['u1'], 'a', 'Next', '', group_key => 'g')")
+    assert (await listed(database, "u1"))["group"]["count"] == 2
+
+
+async def test_sql_callers_reach_who_follows_a_resource(database: Database) -> None:
+    await database.execute(
+        "insert into callboard.subscriptions (user_id, resource_type, resource_id) "
+        "select 'u' || n, 'episode', '4' from generate_series(1, 3) n"
+    )
+    followers = "subscribers_of_type => 'episode', subscribers_of_id => '4'"
+    await database.fetchval(f"select callboard.notify(null, 'a', 'Title', '', actor => 'u2', {followers})")
+    reached = await database.fetch("select user_id from callboard.notification_recipients order by 1")
+    assert [row["user_id"] for row in reached] == ["u1", "u3"]
+    for wrong, field in (
+        (f"array['u1'], 'a', 't', '', {followers}", "user_ids"),
+        ("null, 'a', 't', '', subscribers_of_type => 'episode'", "subscribers_of_type"),
+        ("array['u1'], 'a', 't', '', priority => 'critical'", "priority"),
+        ("array['u1'], 'a', 't', '', resource_type => 'episode'", "resource"),
+        ("array['u1'], 'a', 't', '', group_key => '~'", "group_key"),
+        ("array['u1'], 'a', 't', '', expires_in => 0", "expires_in"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await database.fetchval(f"select callboard.notify({wrong})")
+        assert refused.value.field == field
+    assert await database.fetchval("select count(*) from callboard.notifications") == 1
 
 
 async def test_the_other_rules(database: Database) -> None:

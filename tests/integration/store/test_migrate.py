@@ -11,6 +11,12 @@ import pytest
 from callboard.errors import StartError
 from callboard.store.migrate import Migration, load, migrate, pending
 
+# Who may call `callboard.notify`, and what.
+ACL = """
+select grantee::regrole::text as grantee, privilege_type from pg_proc, aclexplode(proacl)
+where proname = 'notify' order by 1
+"""
+
 
 def write(directory: Path, **files: str) -> list[Migration]:
     directory.mkdir(exist_ok=True)
@@ -98,3 +104,22 @@ async def test_unreachable_database_stops_the_start() -> None:
     for function in (migrate, pending):
         with pytest.raises(StartError, match="cannot migrate"):
             await function("postgresql://nobody@127.0.0.1:1/none")
+
+
+async def test_who_may_notify_is_kept_when_the_function_gets_parameters(empty_dsn: str) -> None:
+    await migrate(empty_dsn, load()[:9])
+    connection = await asyncpg.connect(empty_dsn)
+    try:
+        await connection.execute("revoke execute on function callboard.notify from public")
+        await connection.execute("grant execute on function callboard.notify to pg_monitor")  # a role that is there
+        before = await connection.fetch(ACL)
+        assert {"pg_monitor", "-"} & {row["grantee"] for row in before} == {"pg_monitor"}
+        await migrate(empty_dsn)
+        assert await connection.fetch(ACL) == before
+    finally:
+        await connection.close()
+
+
+async def test_anybody_may_notify_unless_somebody_has_said_otherwise(empty_dsn: str) -> None:
+    await migrate(empty_dsn)
+    assert await rows(empty_dsn, "select proacl from pg_proc where proname = 'notify'") == [(None,)]
