@@ -18,7 +18,7 @@ from callboard.clock import Clock, SystemClock
 from callboard.errors import NotFound, RateLimited
 from callboard.notifications.creation_store import Content, Created, CreationStore, Decided, Key, Recipients, ToOne
 from callboard.notifications.model import FollowedResource, NewNotification, check_type
-from callboard.notifications.store import AllRead, Change, ListedPage, NotificationStore, PageCall
+from callboard.notifications.store import AllRead, Change, ListedPage, Marked, NotificationStore, PageCall
 from callboard.store.batching import Batcher
 from callboard.store.database import Locked, Queries
 from callboard.store.locks import Retries
@@ -30,6 +30,7 @@ HOUR = 3600
 LANES = 2
 TO_MANY = 4
 ALONE = 2
+CHANGING = 4
 AGAIN = 2
 
 
@@ -68,6 +69,8 @@ class NotificationService:
         self._to_group = Batcher(self._create_each, alone=self._create_alone, lanes=LANES)
         self._alone = Retries(first=ALONE, again=AGAIN)
         self._to_many = Retries(first=TO_MANY, again=AGAIN)
+        # A change waits in the same way for a transaction that has grown the group that it is about.
+        self._changing = Retries(first=CHANGING, again=AGAIN)
         # Whom a transaction decides for that is still open, as far as is known: how many creates come again for them.
         self._held_up: Counter[str] = Counter()
         self._counts = Batcher(self._count_each)
@@ -205,25 +208,28 @@ class NotificationService:
         return await self._pages[read, archived].call(PageCall(user_id, at, id_, limit, type_))
 
     async def change(self, user_id: str, id_: UUID, change: Change) -> bytes:
-        """Change one; the notification as JSON. Raises NotFound for another's and an unknown one."""
-        marked = await self._store.change(self._queries, user_id, [id_], change)
+        """Change one; the notification as JSON. Raises NotFound for another's and an unknown one.
+
+        As all changes it raises Unavailable if a transaction that has grown this group stays open for ten seconds more.
+        """
+        marked = await self._change(user_id, [id_], change)
         if not marked:
             raise _absent()
-        if marked[0].changed:
-            self._outbox.committed()
         return marked[0].payload
 
     async def change_many(self, user_id: str, ids: Sequence[UUID], change: Change) -> int:
         """Change several in one transaction; how many changed. Unknown ones are passed over."""
-        marked = await self._store.change(self._queries, user_id, ids, change)
-        updated = sum(each.changed for each in marked)
-        if updated:
+        return sum(each.changed for each in await self._change(user_id, ids, change))
+
+    async def _change(self, user_id: str, ids: Sequence[UUID], change: Change) -> list[Marked]:
+        marked = await self._changing.run(partial(self._store.change, self._queries, user_id, ids, change))
+        if any(each.changed for each in marked):
             self._outbox.committed()
-        return updated
+        return marked
 
     async def mark_all_read(self, user_id: str) -> AllRead:
         """Make read all that had arrived when the statement began; one that arrives meanwhile stays unread."""
-        done = await self._store.mark_all_read(self._queries, user_id)
+        done = await self._changing.run(partial(self._store.mark_all_read, self._queries, user_id))
         if done.updated:
             self._outbox.committed()
         return done
@@ -235,7 +241,7 @@ class NotificationService:
 
     async def delete_many(self, user_id: str, ids: Sequence[UUID]) -> int:
         """Remove several copies in one transaction; how many there were."""
-        deleted = await self._store.delete(self._queries, user_id, ids)
+        deleted = await self._changing.run(partial(self._store.delete, self._queries, user_id, ids))
         if deleted:
             self._outbox.committed()
         return deleted

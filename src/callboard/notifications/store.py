@@ -4,6 +4,9 @@ Owns: the SQL of lists, counts and changes (that of creating is in `creation_sto
 `preferences_store.py`). Each statement that changes a copy also writes its message, so the two commit together. Never:
 a rule, a transaction, a JSON shape of its own.
 
+Changes give up a lock soon, such as that of a host's transaction which has grown a group, and raise Locked: then
+nothing is done.
+
 What has expired is absent: it is neither listed, counted, changed nor deleted, from its moment on and before upkeep
 removes it. So is what has not arrived: a copy without `arrived_at` is held, folded or suppressed.
 """
@@ -159,6 +162,10 @@ _CHANGES: dict[Change, tuple[str, str]] = {
     "unarchive": ("archived_at = null", "archived_at is not null"),
 }
 
+# True, and from there on the transaction gives up a lock after 50 ms, as in `create_soon`. PostgreSQL evaluates it
+# once, before any row is locked.
+_SOON = "(select set_config('lock_timeout', '50ms', true)) is not null"
+
 # Whoever changes several copies of a user locks them in the order of group_key and then of ids, as calls that share a
 # transaction add to groups in that of group_key (`create_each`): so nobody waits in a circle.
 
@@ -169,7 +176,7 @@ with target as materialized (
   select r as copy, r.notification_id, r.group_latest, {needed} as needed
   from callboard.notification_recipients r
   where r.user_id = $1 and r.notification_id = any ($2::uuid[]) and r.arrived_at is not null
-    and (r.expires_at is null or r.expires_at > now())
+    and (r.expires_at is null or r.expires_at > now()) and {soon}
   order by r.group_key collate "C" nulls first, r.notification_id
   for update
 ), changed as (
@@ -200,7 +207,7 @@ order by notification_id
 @cache
 def _change(change: Change) -> str:
     set_, needed = _CHANGES[change]
-    return _CHANGE.replace("{set}", set_).replace("{needed}", f"r.{needed}")
+    return _CHANGE.replace("{set}", set_).replace("{needed}", f"r.{needed}").replace("{soon}", _SOON)
 
 
 MARK_ALL_READ = """
@@ -208,7 +215,7 @@ with unread as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and arrived_at is not null and read_at is null and archived_at is null
-    and (expires_at is null or expires_at > now())
+    and (expires_at is null or expires_at > now()) and {soon}
   order by group_key collate "C" nulls first, notification_id
   for update
 ), moment as materialized (  -- one for all: `also_read` has none of its own
@@ -245,14 +252,14 @@ with unread as materialized (
 )
 select (select count(*) from changed) as updated, callboard.position() as position,
        (select count(*) from sent) as messages
-"""
+""".replace("{soon}", _SOON)
 
 DELETE = """
 with target as materialized (
   select notification_id
   from callboard.notification_recipients
   where user_id = $1 and notification_id = any ($2::uuid[]) and arrived_at is not null
-    and (expires_at is null or expires_at > now())
+    and (expires_at is null or expires_at > now()) and {soon}
   order by group_key collate "C" nulls first, notification_id
   for update
 ), gone as (
@@ -266,7 +273,7 @@ with target as materialized (
   from gone
 )
 select count(*) from sent
-"""
+""".replace("{soon}", _SOON)
 
 UNREAD_COUNTS = """
 select person.id, convert_to(json_build_object(

@@ -33,6 +33,9 @@ SESSION_SETTINGS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": "30000",
 }
+# No statement holds a connection for longer than this because of somebody's open transaction; who can wait comes again
+# (`store/locks.py`). A deadlock is found before it: after a second, by default.
+POOL_SETTINGS = {**SESSION_SETTINGS, "lock_timeout": "2000"}
 
 
 class Pool:
@@ -58,7 +61,7 @@ class Pool:
             max_inactive_connection_lifetime=0,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
-            server_settings=SESSION_SETTINGS,
+            server_settings=POOL_SETTINGS,
             reset=_keep_session,
         )
         return cls(pool, [await pool.acquire() for _ in range(min_size)])

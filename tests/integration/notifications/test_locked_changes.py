@@ -1,0 +1,110 @@
+"""A host's transaction has grown a group and stays open: who changes that copy waits for it, and nobody else does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from tests.integration.notifications.inbox import Inbox
+
+from callboard.notifications import service
+from callboard.notifications.store import Change
+from callboard.store.database import Database, Locked
+from callboard.store.locks import Retries
+from callboard.store.pool import POOL_SETTINGS
+
+# More than the pool has connections.
+PEOPLE = [f"held{number}" for number in range(15)]
+GROW = "select callboard.notify($1, 'a', 'grown', '', group_key => 'g')"
+
+Do = Callable[[Inbox, str, UUID], Coroutine[Any, Any, object]]
+
+
+def _change(change: Change) -> Do:
+    return lambda inbox, user, id_: inbox.service.change(user, id_, change)
+
+
+CHANGES: dict[str, Do] = {
+    "read": _change("read"),
+    "archive": _change("archive"),
+    "seen": lambda inbox, user, id_: inbox.service.change_many(user, [id_], "seen"),
+    "delete": lambda inbox, user, id_: inbox.service.delete(user, id_),
+    "delete many": lambda inbox, user, id_: inbox.service.delete_many(user, [id_]),
+    "read all": lambda inbox, user, id_: inbox.service.mark_all_read(user),
+}
+
+
+@pytest.fixture
+async def pool(dsn: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """Of the size that a server has; nothing but the statements themselves limits a wait for a lock."""
+    monkeypatch.setitem(POOL_SETTINGS, "lock_timeout", "0")
+    opened = await Database.open(dsn)
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_while_many_wait_to_change_what_a_host_holds_others_go_on(dsn: str, pool: Database, change: str) -> None:
+    do, inbox = CHANGES[change], Inbox(pool)
+    id_ = await inbox.id_of(PEOPLE, group_key="g")
+    other = await inbox.id_of("other")
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute(GROW, PEOPLE)
+        waiting = [asyncio.create_task(do(inbox, person, id_)) for person in PEOPLE]
+        for _ in range(20):
+            await inbox.titles("other")
+        await do(inbox, "other", other)
+        assert not [task for task in waiting if task.done()]
+    await connection.close()
+    await asyncio.gather(*waiting)
+    sent = [message.name for message in await inbox.sent() if message.rooms == ["user:held14"]]
+    assert len(sent) == 1, "the change is told once, however often it was tried"
+
+
+async def test_what_is_read_after_the_wait_is_what_the_host_has_committed(dsn: str, pool: Database) -> None:
+    inbox = Inbox(pool)
+    id_ = await inbox.id_of("u1", group_key="g")
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute(GROW, ["u1"])
+        reading = asyncio.create_task(inbox.service.change("u1", id_, "read"))
+        await inbox.titles("u2")
+    await connection.close()
+    await reading
+    (item,) = await inbox.items("u1")
+    assert item["group"]["count"] == 2
+    assert item["read_at"] is not None
+
+
+async def test_who_waits_too_long_is_told_why(dsn: str, pool: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "Retries", partial(Retries, patience=0.0))
+    inbox = Inbox(pool)
+    id_ = await inbox.id_of("u1", group_key="g")
+    connection = await asyncpg.connect(dsn)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(GROW, ["u1"])
+    for do in CHANGES.values():
+        with pytest.raises(Locked, match="a transaction that is still open"):
+            await do(inbox, "u1", id_)
+    await transaction.rollback()
+    await connection.close()
+    await inbox.service.change("u1", id_, "read")
+
+
+async def test_what_does_not_come_again_gives_up_in_seconds(dsn: str, database: Database) -> None:
+    inbox = Inbox(database)
+    await inbox.prefer("u1", muted_types=["b"])
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute("select from callboard.notification_preferences for update")
+        with pytest.raises(Locked):
+            await inbox.prefer("u1", muted_types=["c"])
+    await connection.close()
+    assert (await inbox.prefer("u1"))["muted_types"] == ["b"]
