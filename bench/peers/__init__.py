@@ -131,6 +131,9 @@ CALLBOARD = Peer(
     schema="callboard",
 )
 
+# As it is where the kernel has no io_uring, or lets nobody have it.
+CALLBOARD_EACH = replace(CALLBOARD, name="callboard-each", environ={**CALLBOARD.environ, "SOCKET_IO_URING": "false"})
+
 NODE = Peer(
     name="node",
     command=lambda port, data_dir: [_node(), "--expose-gc", str(HERE / "node" / "server.js")],
@@ -160,4 +163,4 @@ PYTHON = Peer(
     versions=_python_versions,
 )
 
-PEERS = {peer.name: peer for peer in (CALLBOARD, NODE, NODE_PLAIN, BUN_PEER, PYTHON)}
+PEERS = {peer.name: peer for peer in (CALLBOARD, CALLBOARD_EACH, NODE, NODE_PLAIN, BUN_PEER, PYTHON)}

@@ -30,6 +30,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         max_unsent_volatile=bounds.max_unsent_volatile_bytes,
         max_held=bounds.max_held_volatile,
         upgrade_timeout=bounds.upgrade_timeout_ms / 1000,
+        io_uring=settings.io_uring,
     )
 
 

@@ -37,6 +37,7 @@ class Settings:
     cors_origins: frozenset[str] = frozenset({"http://localhost:5173"})
     cors_credentials: bool = True
     max_socket_connections: int = 500
+    io_uring: bool = True
     reconnection_delay_ms: int = 1000
     reconnection_max_delay_ms: int = 5000
     trusted_proxies: tuple[str, ...] = ()
@@ -96,6 +97,7 @@ def load(environ: Mapping[str, str] | None = None, *, data_dir: Path | None = No
         cors_origins=read.parsed("SOCKET_CORS_ORIGIN", frozenset({"http://localhost:5173"}), origins),
         cors_credentials=read.parsed("SOCKET_CORS_CREDENTIALS", True, boolean),
         max_socket_connections=read.integer("MAX_SOCKET_CONNECTIONS", 500, 1, 1_000_000),
+        io_uring=read.parsed("SOCKET_IO_URING", True, boolean),
         reconnection_delay_ms=delay,
         reconnection_max_delay_ms=max_delay,
         trusted_proxies=read.parsed("TRUSTED_PROXIES", (), networks),

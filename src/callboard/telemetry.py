@@ -50,6 +50,7 @@ LOG_EVENTS: dict[str, str] = {
     "request.refused": "method, path, status, code, request, reason",
     "socket.refused": "code, address, reason",
     "socket.closed": "reason, transport, address",
+    "socket.no_ring": "reason",
     "message.refused": "namespace, name, user, code, reason",
     "socket.handler_failed": "namespace, name, reason",
     "notifications.due": "released, groups",

@@ -15,6 +15,7 @@ from callboard.realtime.connection import Connection, Reason, Receiver, Sink
 from callboard.realtime.traffic import Traffic
 from callboard.realtime.turn import Turn
 from callboard.realtime.wheel import Wheel
+from callboard.realtime.writer import Writer
 from callboard.wire.engineio import MAX_PACKETS_PER_PAYLOAD, Handshake, Opening
 from callboard.wire.fragments import MAX_FRAGMENTS
 from callboard.wire.session import Session, State
@@ -42,7 +43,7 @@ class EngineOptions:
     `max_packets`: in one POST. `max_unsent`: what may wait for a peer that does not read, before it is closed as slow.
     `max_unsent_volatile`: up to how much of that a volatile message without a key still joins. `max_held`: keys of
     which the newest volatile message is kept meanwhile. `max_unaccepted`: connections of one address that have not
-    been accepted (`accept`).
+    been accepted (`accept`). `io_uring`: whether to write to many with that, where the kernel lets us.
     """
 
     ping_interval: float = 25.0
@@ -56,6 +57,7 @@ class EngineOptions:
     max_unsent_volatile: int = 1 << 16
     max_held: int = 256
     upgrade_timeout: float = 10.0
+    io_uring: bool = True
 
 
 class Engine:
@@ -67,7 +69,8 @@ class Engine:
         self.connections: dict[str, Connection] = {}
         self.stopping = False
         self.traffic = Traffic()
-        self.turn = Turn(self.traffic)
+        self._writer = Writer(ring=options.io_uring)
+        self.turn = Turn(self.traffic, self._writer)
         self.by_transport = {"polling": 0, "websocket": 0}
         self._receive = receive
         self._wheel = Wheel(clock, min(1.0, options.ping_timeout / 10))
@@ -145,6 +148,7 @@ class Engine:
         self.stopping = True
         for connection in list(self.connections.values()):
             connection.close(reason)
+        self._writer.close()
 
     def _opening(self, upgrades: tuple[str, ...]) -> Opening:
         opening = self._openings.get(upgrades)

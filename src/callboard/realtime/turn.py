@@ -11,13 +11,13 @@ else comes until then puts them into the queues first (`settle`).
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from callboard import telemetry
 from callboard.realtime.connection import Connection, Reason
 from callboard.realtime.traffic import Traffic
+from callboard.realtime.writer import Writer
 from callboard.wire.engineio import Frames, Outgoing
 
 # A broadcast to so many is written so many turns later, if several were written together before it: what is broadcast
@@ -41,9 +41,10 @@ class _Broadcast(NamedTuple):
 class Turn:
     """See the module. `pauses`: how often a transport could not send."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: Traffic, writer: Writer) -> None:
         self.pauses = 0
         self._traffic = traffic
+        self._writer = writer
         self._dirty: list[Connection] = []
         self._broadcasts: list[_Broadcast] = []
         # To whom these go, and the `descriptor` of each. It is asked for before the first write: a write costs the
@@ -109,26 +110,23 @@ class Turn:
 
     def _write(self) -> None:
         # No descriptor has changed since it was asked for: that would have settled the broadcasts.
-        audience, sockets, broadcasts, self._broadcasts = self._audience, self._sockets, self._broadcasts, []
+        audience, broadcasts, self._broadcasts = self._audience, self._broadcasts, []
         if len(audience) >= MANY:
             self._several = len(broadcasts) > 1
-        if None in sockets:
+        sockets = [socket for socket in self._sockets if socket is not None]
+        if len(sockets) < len(audience):
+            others = [each for each, socket in zip(audience, self._sockets, strict=True) if socket is None]
+            audience = [each for each, socket in zip(audience, self._sockets, strict=True) if socket is not None]
             # Now, before a defect in a transport can have anybody send something else.
-            others = [connection for connection, socket in zip(audience, sockets, strict=True) if socket is None]
             _queue(broadcasts, others)
         frames = b"".join([broadcast.outgoing.frame for broadcast in broadcasts])
-        pauses, untaken, size, write = self.pauses, 0, len(frames), os.write
-        for number, socket in enumerate(sockets):
-            if socket is None:
-                continue
-            try:
-                sent = write(socket, frames)
-            except OSError:  # it took nothing; the transport will find out why
-                sent = 0
-            if sent != size:
-                untaken += size - sent
-                _write_rest(audience[number], frames[sent:])
-        self._traffic.bytes_out += size * (len(sockets) - sockets.count(None)) - untaken
+        pauses, size = self.pauses, len(frames)
+        taken = self._writer.write(sockets, frames)
+        self._traffic.bytes_out += sum(taken)
+        if taken.count(size) < len(taken):
+            for connection, sent in zip(audience, taken, strict=True):
+                if sent < size:
+                    _write_rest(connection, frames[sent:])
         if self.pauses > pauses:
             _bound(audience)
 

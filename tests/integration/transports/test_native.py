@@ -22,11 +22,19 @@ from tests.integration.transports.native_client import (
 from tests.loop import settle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from callboard.realtime import writer
 from callboard.realtime.connection import Reason
 from callboard.transports.http import HttpProtocol
 from callboard.transports.native import WebSocket
 from callboard.transports.turnstile import Turnstile
 from callboard.wire.engineio import Outgoing
+
+
+@pytest.fixture(params=[1, 1 << 30], ids=["ring", "each"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one system call, if this machine lets us, or with one for each."""
+    monkeypatch.setattr(writer, "ENOUGH", request.param)
+
 
 # The seam
 
@@ -180,6 +188,7 @@ async def test_all_of_a_turn_leaves_in_one_write(server: Server, monkeypatch: py
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 300_000])
+@pytest.mark.usefixtures("way")
 async def test_a_broadcast_of_any_size_goes_to_each_socket(server: Server, size: int) -> None:
     async with server.client() as one, server.client() as two:
         connections = [(await server.open(client))[0] for client in (one, two)]
@@ -194,6 +203,7 @@ async def test_a_broadcast_of_any_size_goes_to_each_socket(server: Server, size:
         assert server.engine.traffic.bytes_out == written + 4 * (head + size)
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_broadcast_with_attachments_stays_together(server: Server) -> None:
     async with server.client() as client:
         connection, _ = await server.open(client)
@@ -201,6 +211,7 @@ async def test_a_broadcast_with_attachments_stays_together(server: Server) -> No
         assert [await client.hear() for _ in range(3)] == [(TEXT, b"451-[0]"), (BINARY, b"\x01"), (BINARY, b"\x02")]
 
 
+@pytest.mark.usefixtures("way")
 async def test_broadcasts_to_a_peer_that_does_not_read_keep_their_order(server: Server) -> None:
     async with server.client() as client:
         connection, _ = await server.open(client)

@@ -10,10 +10,17 @@ from tests.sinks import FakeSink
 from tests.unit.realtime.conftest import OPTIONS, Rig
 
 from callboard.realtime import turn as turns
+from callboard.realtime import writer
 from callboard.realtime.connection import Connection, Reason
 from callboard.wire.engineio import Outgoing
 
 Opened = tuple[Connection, FakeSink]
+
+
+@pytest.fixture(params=[1, 1 << 30], ids=["ring", "each"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one system call, if this machine lets us, or with one for each."""
+    monkeypatch.setattr(writer, "ENOUGH", request.param)
 
 
 def message(text: str) -> Outgoing:
@@ -254,3 +261,10 @@ async def test_what_is_sent_while_it_is_written_comes_behind_it(rig: Rig, pair: 
     await turn()
     await turn()
     assert second.texts == ["4a", "4late", "4later"]
+
+
+async def test_the_end_of_the_engine_is_the_end_of_its_ring(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[writer.Writer] = []
+    monkeypatch.setattr(writer.Writer, "close", lambda self: closed.append(self))
+    rig.engine.close(Reason.STOPPING)
+    assert len(closed) == 1
