@@ -140,10 +140,12 @@ class _Uvicorn(uvicorn.Server):
         self._ending.set()
 
     async def main_loop(self) -> None:
-        # uvicorn's looks ten times a second whether it is to end. What is left is the answers' date.
+        # uvicorn's looks ten times a second whether it is to end. What is left is the answers' date, which changes with
+        # the clock's second; a timer may be a little early.
+        clock = SystemClock()
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(1.01 - clock.timestamp() % 1):
                     await self._ending.wait()
 
     @contextlib.contextmanager
