@@ -6,7 +6,7 @@ Owns: `Notifications`, the slice's public API, and the check of what a host give
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,8 @@ from callboard.notifications.model import MAX_DATA_BYTES, FollowedResource, NewN
 from callboard.notifications.service import NotificationService
 from callboard.rest.body import invalid, object_bytes
 from callboard.store.database import on_connection
+
+T = TypeVar("T")
 
 
 class Notified(NamedTuple):
@@ -69,7 +71,8 @@ class Notifications:
                 "resource": None if resource is None else {"type": resource[0], "id": resource[1]},
                 "expires_in": expires_in,
                 "group_key": group_key,
-            }
+            },
+            NewNotification,
         )
         created = await self._service.create(
             _whom(to, subscribers_of),
@@ -88,15 +91,18 @@ def _whom(
     if to is not None and subscribers_of is None:
         return to if isinstance(to, str) else list(to)
     if to is None and subscribers_of is not None:
-        return FollowedResource(resource_type=subscribers_of[0], resource_id=subscribers_of[1])
+        type_, id_ = subscribers_of
+        return _checked({"resource_type": type_, "resource_id": id_}, FollowedResource, "subscribers_of")
     raise Invalid("give either to or subscribers_of", field="to")
 
 
-def _checked(fields: dict[str, object]) -> NewNotification:
+def _checked(fields: dict[str, object], kind: type[T], within: str | None = None) -> T:
+    """`within`: the argument that they are parts of."""
     try:
-        return msgspec.convert(fields, NewNotification)
+        return msgspec.convert(fields, kind)
     except msgspec.ValidationError as problem:
-        raise invalid(problem) from None
+        wrong = invalid(problem)
+        raise wrong if within is None else Invalid(f"{within}: {wrong.message}", field=within) from None
 
 
 def _json(data: Mapping[str, Any]) -> bytes:

@@ -64,6 +64,8 @@ async def test_in_a_transaction_it_is_sent_when_that_commits(
     [
         ({"to": None}, "to"),
         ({"subscribers_of": ("episode", "4")}, "to"),
+        ({"to": None, "subscribers_of": ("E P", "4")}, "subscribers_of"),
+        ({"to": None, "subscribers_of": ("episode", "")}, "subscribers_of"),
         ({"type": "Not"}, "type"),
         ({"title": ""}, "title"),
         ({"data": {"x": object()}}, "data"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,14 +24,17 @@ from callboard.notifications.store import (
     PageCall,
 )
 from callboard.store.database import Database, Queries
+from callboard.store.locks import Retries
 
 NOTIFY = "select callboard.notify($1::text[], $2, $3, $4, $5::jsonb)"
 GOOD: tuple[Any, ...] = (["u1"], "a", "Title", "", "{}")
 STORE = NotificationStore()
+RETRIES = Retries(first=10, again=10)
 
 
 async def mark(queries: Queries, id_: UUID, change: Change) -> Marked:
-    (marked,) = await STORE.change(queries, "u1", [id_], change)
+    """Several at once wait for each other, and come again as those of the service do."""
+    (marked,) = await RETRIES.run(partial(STORE.change, queries, "u1", [id_], change))
     return marked
 
 
@@ -143,9 +147,16 @@ async def test_sql_callers_reach_who_follows_a_resource(database: Database) -> N
     assert [row["user_id"] for row in reached] == ["u1", "u3"]
     for wrong, field in (
         (f"array['u1'], 'a', 't', '', {followers}", "user_ids"),
-        ("null, 'a', 't', '', subscribers_of_type => 'episode'", "subscribers_of_type"),
+        ("null, 'a', 't', '', subscribers_of_type => 'episode'", "subscribers_of_id"),
+        ("null, 'a', 't', '', subscribers_of_id => '4'", "subscribers_of_type"),
+        ("null, 'a', 't', '', subscribers_of_type => 'E P', subscribers_of_id => '4'", "subscribers_of_type"),
+        ("null, 'a', 't', '', subscribers_of_type => 'e', subscribers_of_id => ''", "subscribers_of_id"),
         ("array['u1'], 'a', 't', '', priority => 'critical'", "priority"),
-        ("array['u1'], 'a', 't', '', resource_type => 'episode'", "resource"),
+        ("array['u1'], 'a', 't', '', actor => e'a\\n'", "actor"),
+        ("array['u1'], 'a', 't', '', resource_type => 'episode'", "resource_id"),
+        ("array['u1'], 'a', 't', '', resource_id => '4'", "resource_type"),
+        ("array['u1'], 'a', 't', '', resource_type => 'S h', resource_id => '4'", "resource_type"),
+        ("array['u1'], 'a', 't', '', resource_type => 's', resource_id => repeat('x', 201)", "resource_id"),
         ("array['u1'], 'a', 't', '', group_key => '~'", "group_key"),
         ("array['u1'], 'a', 't', '', expires_in => 0", "expires_in"),
     ):
@@ -153,6 +164,31 @@ async def test_sql_callers_reach_who_follows_a_resource(database: Database) -> N
             await database.fetchval(f"select callboard.notify({wrong})")
         assert refused.value.field == field
     assert await database.fetchval("select count(*) from callboard.notifications") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "good"),
+    [
+        ('{"a": 1e308}', True),
+        ('{"a": -1e308, "b": 0.' + "3" * 400 + "}", True),
+        ('{"a": "' + "9" * 400 + ' [[[["}', True),
+        ('{"a": "\\\\", "b": "' + "[" * 100 + '\\""}', True),
+        ('{"a": 1e309}', False),
+        ('{"a": [-' + "9" * 400 + "]}", False),
+        ('{"a":' * 63 + "1" + "}" * 63, True),
+        ('{"a":' * 64 + "1" + "}" * 64, False),
+        ('{"a":' + "[" * 62 + "]" * 62 + "}", True),
+        ('{"a":' + "[" * 63 + "]" * 63 + ', "b": {}}', False),
+        ('{"a":' + "[" * 2000 + "]" * 2000 + "}", False),
+    ],
+)
+async def test_data_that_clients_could_not_read_is_refused(database: Database, data: str, good: bool) -> None:
+    if good:
+        assert await database.fetchval(NOTIFY, *GOOD[:4], data)
+        return
+    with pytest.raises(Invalid) as refused:
+        await database.fetchval(NOTIFY, *GOOD[:4], data)
+    assert refused.value.field == "data"
 
 
 async def test_the_other_rules(database: Database) -> None:
@@ -240,7 +276,7 @@ async def test_reading_all_leaves_what_commits_meanwhile_unread(database: Databa
 
 async def test_reading_all_twice_at_once_counts_each_once(database: Database) -> None:
     await many(database, "u1", 200)
-    updated = await asyncio.gather(*(STORE.mark_all_read(database, "u1") for _ in range(4)))
+    updated = await asyncio.gather(*(RETRIES.run(partial(STORE.mark_all_read, database, "u1")) for _ in range(4)))
     assert sorted(each.updated for each in updated) == [0, 0, 0, 200]
     assert await database.fetchval("select count(*) from callboard.outbox where name = 'notification:updated'") == min(
         200, READ_ALL_MESSAGES

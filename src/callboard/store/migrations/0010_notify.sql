@@ -26,7 +26,7 @@ create or replace function callboard.create_soon(
   refuse_over_limit boolean
 ) returns callboard.created_notification
 language plpgsql volatile
-set lock_timeout = '50ms'
+set lock_timeout = '20ms'
 as $$
 begin
   return callboard.create_for(user_ids, followed_type, followed_id, type, title, message, data, priority, actor,
@@ -55,7 +55,7 @@ create or replace function callboard.create_once(
   group_key text, expires_in integer, refuse_over_limit boolean, endpoint text default null
 ) returns callboard.created_once
 language plpgsql volatile
-set lock_timeout = '50ms'
+set lock_timeout = '20ms'
 as $$
 #variable_conflict use_variable
 declare
@@ -77,6 +77,54 @@ begin
 end
 $$;
 
+-- Both or none, and named as the caller has named them: `prefix` is that of the parameters.
+create function callboard.check_named(prefix text, type text, id text) returns void
+language plpgsql stable
+as $$
+begin
+  if (type is null) <> (id is null) then
+    perform callboard.refuse(prefix || case when type is null then '_type' else '_id' end,
+      format('give both %1$s_type and %1$s_id, or neither', prefix));
+  end if;
+  if length(type) > 64 or type !~ '^[a-z0-9][a-z0-9_.-]*$' then
+    perform callboard.refuse(prefix || '_type', prefix || '_type must match [a-z0-9][a-z0-9_.-]{0,63}');
+  end if;
+  if length(id) not between 1 and 200 then
+    perform callboard.refuse(prefix || '_id', prefix || '_id must have 1 to 200 characters');
+  end if;
+end
+$$;
+comment on function callboard.check_named(text, text, text) is
+  'Private. Raises SQLSTATE CB422 unless it names a resource, or nothing.';
+
+-- What jsonb takes and clients do not: many libraries cannot read such numbers, or so many levels.
+create function callboard.check_data(data jsonb) returns void
+language plpgsql immutable
+as $$
+declare
+  rest text := data::text;
+begin
+  if length(rest) < 128 then  -- neither has room
+    return;
+  end if;
+  rest := regexp_replace(rest, '"(?:[^"\\]|\\.)*"', '', 'g');
+  -- A double has up to 309 digits before the point. A pattern may repeat up to 255 times.
+  if length(rest) > 309 and rest ~ '(?:^|[^0-9.])[0-9]{155}[0-9]{155}' then
+    perform callboard.refuse('data', 'data: a number is out of range');
+  end if;
+  -- Level by level, from within. The body that it would be sent in makes one more.
+  for level in 1..63 loop
+    exit when rest !~ '[[{]';
+    rest := regexp_replace(rest, '[[{][^][{}]*[]}]', '', 'g');
+  end loop;
+  if rest ~ '[[{]' then
+    perform callboard.refuse('data', 'data must not be nested deeper than 63');
+  end if;
+end
+$$;
+comment on function callboard.check_data(jsonb) is
+  'Private. Raises SQLSTATE CB422 for what REST and Python callers cannot send.';
+
 -- A function that gets parameters is another one for PostgreSQL: who may call it is remembered meanwhile.
 select set_config('callboard.notify_rights', coalesce(proacl::text, ''), true)
 from pg_proc
@@ -96,8 +144,11 @@ as $$
 declare
   made callboard.created_notification;
 begin
-  if (subscribers_of_type is null) <> (subscribers_of_id is null) then
-    perform callboard.refuse('subscribers_of_type', 'give subscribers_of_type and subscribers_of_id, or neither');
+  perform callboard.check_named('resource', resource_type, resource_id);
+  perform callboard.check_named('subscribers_of', subscribers_of_type, subscribers_of_id);
+  perform callboard.check_data(data);
+  if actor is not null and not callboard.is_user_id(actor) then
+    perform callboard.refuse('actor', 'actor must have 1 to 255 characters, none of them a control character');
   end if;
   if subscribers_of_type is not null and user_ids is not null then
     perform callboard.refuse('user_ids', 'user_ids must be null where subscribers_of_type says who is notified');
