@@ -160,7 +160,9 @@ class Callboard:
         subscriptions = self._subscriptions()
         outbox = Outbox(self.database, self.relay)
         self.alerts = Alerts(self.database, outbox, clock, self.node.id)
-        notifications = NotificationService(self.database, outbox, types=settings.notification_types, clock=clock)
+        notifications = self.notifications = NotificationService(
+            self.database, outbox, types=settings.notification_types, clock=clock
+        )
         register_notifications(self.node.namespace("/feed"), notifications)
         self.host = Host(notifications=Notifications(notifications))
         choices = ChoiceService(self.database, self.access, types=settings.notification_types)
@@ -207,9 +209,10 @@ class Callboard:
     async def drain(self) -> None:
         """Admit nobody any more, deliver what is committed, then end connections one after another.
 
-        Bounded, and may be cancelled: `stop` ends what is left.
+        Who waits for a host's open transaction is refused. Bounded, and may be cancelled: `stop` ends what is left.
         """
         self.node.engine.stopping = True
+        self.notifications.stop_waiting()
         try:
             async with asyncio.timeout(FLUSH_TIME):
                 await self.relay.flush()

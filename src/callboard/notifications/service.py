@@ -6,7 +6,6 @@ Never: SQL, a JSON shape, an HTTP status, what a person chose (`choices.py`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -20,7 +19,7 @@ from callboard.notifications.creation_store import Content, Created, CreationSto
 from callboard.notifications.model import FollowedResource, NewNotification, check_type
 from callboard.notifications.store import AllRead, Change, ListedPage, Marked, NotificationStore, PageCall
 from callboard.store.batching import Batcher
-from callboard.store.database import Locked, Queries
+from callboard.store.database import Queries
 from callboard.store.locks import Retries
 from callboard.store.outbox import Sending
 
@@ -71,8 +70,6 @@ class NotificationService:
         self._to_many = Retries(first=TO_MANY, again=AGAIN)
         # A change waits in the same way for a transaction that has grown the group that it is about.
         self._changing = Retries(first=CHANGING, again=AGAIN)
-        # Whom a transaction decides for that is still open, as far as is known: how many creates come again for them.
-        self._held_up: Counter[str] = Counter()
         self._counts = Batcher(self._count_each)
         self._pages = {
             (read, archived): Batcher(partial(self._list_each, read=read, archived=archived))
@@ -157,7 +154,7 @@ class NotificationService:
 
     async def _create_one(self, call: ToOne) -> Created:
         """Together with others that come at the same time, unless it is known to have to wait."""
-        if call.user_id in self._held_up:
+        if self._alone.is_held_up(call.user_id):
             return await self._create_alone(call)
         together = self._to_one if call.content.group_key is None else self._to_group
         return await together.call(call)
@@ -171,21 +168,9 @@ class NotificationService:
 
     async def _create_alone(self, call: ToOne) -> Created:
         """By a statement of its own, again and again; from the first lock that it meets, its recipient is held up."""
-        recipients, mark = Recipients([call.user_id]), Counter[str]()
-
-        async def attempt() -> Created:
-            try:
-                return await self._creation.create(self._outbox, recipients, call.content, refuse_over_limit=True)
-            except Locked:
-                if not mark:
-                    mark[call.user_id] = 1
-                    self._held_up += mark
-                raise
-
-        try:
-            return await self._alone.run(attempt, met=call.user_id in self._held_up)
-        finally:
-            self._held_up -= mark
+        recipients = Recipients([call.user_id])
+        attempt = partial(self._creation.create, self._outbox, recipients, call.content, refuse_over_limit=True)
+        return await self._alone.run(attempt, who=call.user_id)
 
     async def _count_each(self, user_ids: Sequence[str]) -> Sequence[bytes]:
         return [count.payload for count in await self._store.unread_counts(self._queries, user_ids)]
@@ -222,14 +207,14 @@ class NotificationService:
         return sum(each.changed for each in await self._change(user_id, ids, change))
 
     async def _change(self, user_id: str, ids: Sequence[UUID], change: Change) -> list[Marked]:
-        marked = await self._changing.run(partial(self._store.change, self._queries, user_id, ids, change))
+        marked = await self._changing.run(partial(self._store.change, self._queries, user_id, ids, change), who=user_id)
         if any(each.changed for each in marked):
             self._outbox.committed()
         return marked
 
     async def mark_all_read(self, user_id: str) -> AllRead:
         """Make read all that had arrived when the statement began; one that arrives meanwhile stays unread."""
-        done = await self._changing.run(partial(self._store.mark_all_read, self._queries, user_id))
+        done = await self._changing.run(partial(self._store.mark_all_read, self._queries, user_id), who=user_id)
         if done.updated:
             self._outbox.committed()
         return done
@@ -241,7 +226,7 @@ class NotificationService:
 
     async def delete_many(self, user_id: str, ids: Sequence[UUID]) -> int:
         """Remove several copies in one transaction; how many there were."""
-        deleted = await self._changing.run(partial(self._store.delete, self._queries, user_id, ids))
+        deleted = await self._changing.run(partial(self._store.delete, self._queries, user_id, ids), who=user_id)
         if deleted:
             self._outbox.committed()
         return deleted
@@ -249,6 +234,11 @@ class NotificationService:
     async def unread_count(self, user_id: str) -> bytes:
         """The count and its position, as JSON."""
         return await self._counts.call(user_id)
+
+    def stop_waiting(self) -> None:
+        """Refuse whoever waits for somebody's open transaction: the server ends, which that may outlast."""
+        for waiting in (self._alone, self._to_many, self._changing):
+            waiting.stop()
 
 
 def _recipients(to: str | Sequence[str] | FollowedResource) -> Recipients:

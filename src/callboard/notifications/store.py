@@ -162,9 +162,9 @@ _CHANGES: dict[Change, tuple[str, str]] = {
     "unarchive": ("archived_at = null", "archived_at is not null"),
 }
 
-# True, and from there on the transaction gives up a lock after 50 ms, as in `create_soon`. PostgreSQL evaluates it
+# True, and from there on the transaction gives up a lock after 20 ms, as in `create_soon`. PostgreSQL evaluates it
 # once, before any row is locked.
-_SOON = "(select set_config('lock_timeout', '50ms', true)) is not null"
+_SOON = "(select set_config('lock_timeout', '20ms', true)) is not null"
 
 # Whoever changes several copies of a user locks them in the order of group_key and then of ids, as calls that share a
 # transaction add to groups in that of group_key (`create_each`): so nobody waits in a circle.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -32,36 +33,73 @@ class Retries:
         self._first = asyncio.Semaphore(first)
         self._again = asyncio.Semaphore(again)
         self._patience = patience
+        # Who is held up, as far as is known: how many wait for each.
+        self._held_up: Counter[str] = Counter()
+        self._waits: set[asyncio.Timeout] = set()
+        self._stopped = False
 
-    async def run(self, attempt: Callable[[], Awaitable[T]], *, met: bool = False) -> T:
+    def is_held_up(self, who: str) -> bool:
+        """Whether somebody waits for a lock that holds up this one."""
+        return who in self._held_up
+
+    async def run(self, attempt: Callable[[], Awaitable[T]], *, who: str | None = None) -> T:
         """What `attempt` returns, once it meets no lock. Raises what it raises; Unavailable after `patience` seconds.
 
-        `met`: it has met one already, or will.
+        `who`: whom it is about. Whoever is known to be held up has no first attempt, but waits with the others who are.
         """
-        clock = asyncio.get_running_loop().time
-        deadline, pause = clock() + self._patience, FIRST_PAUSE
-        places, refusal = self._again if met else self._first, Unavailable("too many requests come at once, try again")
-        while True:
-            await _take(places, deadline, refusal)
-            try:
-                return await attempt()
-            except Locked as locked:
-                refusal = locked
-            finally:
-                places.release()
-            if clock() >= deadline:
-                raise refusal
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            places, pause = self._again, min(2 * pause, LAST_PAUSE)
+        deadline = asyncio.get_running_loop().time() + self._patience
+        places = self._again if who is not None and who in self._held_up else self._first
+        full = Unavailable("too many requests come at once, try again")
+        try:
+            return await self._attempt(attempt, places, deadline, full)
+        except Locked as locked:
+            return await self._come_again(attempt, who, deadline, locked)
 
+    async def _come_again(
+        self, attempt: Callable[[], Awaitable[T]], who: str | None, deadline: float, refusal: Unavailable
+    ) -> T:
+        if who is not None:
+            self._held_up[who] += 1
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                await self._wait(asyncio.sleep(pause * random.uniform(0.5, 1.0)), deadline, refusal)  # noqa: S311
+                pause = min(2 * pause, LAST_PAUSE)
+                try:
+                    return await self._attempt(attempt, self._again, deadline, refusal)
+                except Locked as locked:
+                    refusal = locked
+        finally:
+            if who is not None:
+                self._held_up -= Counter((who,))
 
-async def _take(places: asyncio.Semaphore, deadline: float, refusal: Unavailable) -> None:
-    """One of the places, or the refusal at the deadline. Most find one free, and need no deadline."""
-    if not places.locked():
-        await places.acquire()
-        return
-    try:
-        async with asyncio.timeout_at(deadline):
+    async def _attempt(
+        self, attempt: Callable[[], Awaitable[T]], places: asyncio.Semaphore, deadline: float, refusal: Unavailable
+    ) -> T:
+        if places.locked():
+            await self._wait(places.acquire(), deadline, refusal)
+        else:
             await places.acquire()
-    except TimeoutError:
-        raise refusal from None
+        try:
+            return await attempt()
+        finally:
+            places.release()
+
+    def stop(self) -> None:
+        """Refuse whoever waits, now and from now on."""
+        self._stopped = True
+        now = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            wait.reschedule(now)
+
+    async def _wait(self, what: Awaitable[object], deadline: float, refusal: Unavailable) -> None:
+        """Until the deadline: then the refusal."""
+        try:
+            async with asyncio.timeout_at(0.0 if self._stopped else deadline) as wait:
+                self._waits.add(wait)
+                try:
+                    await what
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            raise refusal from None

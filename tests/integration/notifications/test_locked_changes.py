@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from tests.integration.notifications.inbox import Inbox
+from tests.waiting import until
 
 from callboard.notifications import service
 from callboard.notifications.store import Change
@@ -108,3 +109,43 @@ async def test_what_does_not_come_again_gives_up_in_seconds(dsn: str, database: 
             await inbox.prefer("u1", muted_types=["c"])
     await connection.close()
     assert (await inbox.prefer("u1"))["muted_types"] == ["b"]
+
+
+async def test_many_changes_of_one_who_is_held_keep_nobody_else_waiting(dsn: str, pool: Database) -> None:
+    inbox = Inbox(pool)
+    id_ = await inbox.id_of("u1", group_key="g")
+    other = await inbox.id_of("u2")
+    changes: list[Change] = ["read", "unread", "archive"]
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute(GROW, ["u1"])
+        waiting = [asyncio.create_task(inbox.service.change("u1", id_, "read"))]
+        await until(lambda: _is_held_up(inbox, "u1"))
+        waiting += [asyncio.create_task(inbox.service.change("u1", id_, "read")) for _ in range(300)]
+        for change in changes:
+            await inbox.service.change("u2", other, change)
+        assert not [task for task in waiting if task.done()]
+    await connection.close()
+    await asyncio.gather(*waiting)
+
+
+async def test_when_the_server_ends_whoever_waits_is_told_so(dsn: str, pool: Database) -> None:
+    inbox = Inbox(pool)
+    id_ = await inbox.id_of("u1", group_key="g")
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute(GROW, ["u1"])
+        waiting: list[asyncio.Task[Any]] = [
+            asyncio.create_task(inbox.service.change("u1", id_, "read")),
+            asyncio.create_task(inbox.notify("u1")),
+            asyncio.create_task(inbox.notify(["u1", "u2"])),
+        ]
+        await until(lambda: _is_held_up(inbox, "u1"))
+        inbox.service.stop_waiting()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Locked] * 3
+    await connection.close()
+
+
+async def _is_held_up(inbox: Inbox, user: str) -> bool:
+    return inbox.service._changing.is_held_up(user)

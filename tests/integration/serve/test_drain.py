@@ -71,6 +71,27 @@ async def test_while_it_drains_nobody_new_comes_in(launch: Launch, dsn: str) -> 
     assert len(server.log_lines("server.unflushed")) == 1
 
 
+async def test_who_waits_for_a_hosts_transaction_is_told_that_it_is_the_end(launch: Launch, dsn: str) -> None:
+    server = launch(DATABASE_URL=dsn)
+    new = {"type": "note", "title": "t", "message": ""}
+    host = await asyncpg.connect(dsn)
+    try:
+        async with host.transaction(), server.rest("boss", "admin") as client:
+            await host.execute("select callboard.notify(array['u1'], 'note', 'held', '')")
+            calls = [{"user_id": "u1", **new}, {"user_ids": ["u1", "u2"], **new}]
+            waiting = [asyncio.create_task(client.post("/api/v1/notifications", json=call)) for call in calls]
+            while not await host.fetchval("select count(*) from pg_locks where not granted"):
+                assert not [task for task in waiting if task.done()]
+            server.send(signal.SIGTERM)
+            answers = await asyncio.gather(*waiting)
+            assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(503, "unavailable")] * 2
+            assert server.wait() == 0
+    finally:
+        await host.close()
+    assert "Traceback" not in server.log_text()
+    assert server.log_lines("library.failed") == []
+
+
 async def test_a_second_signal_waits_for_nothing(launch: Launch, dsn: str) -> None:
     server = launch(DATABASE_URL=dsn)
     async with held_up(dsn), tab(server, "u1") as here:

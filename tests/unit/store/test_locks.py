@@ -56,16 +56,17 @@ async def test_it_comes_again_until_the_lock_is_free() -> None:
 
 async def test_who_comes_new_does_not_wait_for_those_who_come_again() -> None:
     retries, held = Retries(first=1, again=1), [Statement() for _ in range(50)]
-    waiting = [asyncio.create_task(retries.run(statement)) for statement in held]
+    waiting = [asyncio.create_task(retries.run(statement, who="held")) for statement in held]
     while min(statement.attempts for statement in held) < 2:
         await asyncio.sleep(0)
     known = Statement(free=True)
-    late = asyncio.create_task(retries.run(known, met=True))
+    late = asyncio.create_task(retries.run(known, who="held"))
     await settle()
     assert await retries.run(Statement(free=True)) == 1
     for statement in held:
         statement.free = True
     await asyncio.gather(late, *waiting)
+    assert not retries.is_held_up("held")
 
 
 async def test_so_many_attempts_at_a_time() -> None:
@@ -90,13 +91,10 @@ async def test_who_has_waited_too_long_is_refused_and_leaves_the_place() -> None
 
 
 async def test_who_has_met_a_lock_is_told_so_also_if_there_is_no_place_at_the_end() -> None:
-    retries, gate = Retries(first=1, again=1, patience=0.05), asyncio.Event()
-    keeps_the_place = asyncio.create_task(retries.run(gate.wait, met=True))
-    await settle()
+    retries = Retries(first=1, again=1, patience=0.05)
+    await retries._again.acquire()
     with pytest.raises(Locked, match="held"):
         await retries.run(Statement())
-    gate.set()
-    assert await keeps_the_place
 
 
 async def test_who_gets_no_place_in_time_is_refused() -> None:
@@ -122,3 +120,37 @@ async def test_other_errors_end_it_at_once() -> None:
         with pytest.raises(Invalid):
             await retries.run(refuse)
     assert attempts == 2
+
+
+async def test_whoever_is_known_to_be_held_up_takes_no_first_place() -> None:
+    retries, gate = Retries(first=1, again=1), asyncio.Event()
+    held = asyncio.create_task(retries.run(Statement(), who="held"))
+    while not retries.is_held_up("held"):
+        await asyncio.sleep(0)
+    more = [asyncio.create_task(retries.run(gate.wait, who="held")) for _ in range(20)]
+    await settle()
+    for who in ("free", None):
+        assert await retries.run(Statement(free=True), who=who) == 1
+    held.cancel()
+    gate.set()
+    await asyncio.gather(*more)
+
+
+async def test_at_the_end_whoever_waits_is_refused_and_nobody_waits_any_more() -> None:
+    retries, gate = Retries(first=1, again=1), asyncio.Event()
+    busy = asyncio.create_task(retries.run(gate.wait))
+    for_a_place = asyncio.create_task(retries.run(Statement(free=True)))
+    pausing = Retries(first=1, again=1)
+    for_a_lock = asyncio.create_task(pausing.run(Statement()))
+    await settle()
+    retries.stop()
+    pausing.stop()
+    with pytest.raises(Unavailable, match="too many"):
+        await for_a_place
+    with pytest.raises(Locked):
+        await for_a_lock
+    with pytest.raises(Locked):
+        await pausing.run(Statement())
+    assert await pausing.run(Statement(free=True)) == 1
+    gate.set()
+    assert await busy, "what is under way comes to its end"
