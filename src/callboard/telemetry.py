@@ -78,15 +78,9 @@ COMMIT_TO_WRITE = Histogram(
 
 
 @functools.cache
-def closed(reason: str) -> Counter:
-    """The count in CLOSED of those that end so. To look it up takes as long as all else that an end does."""
-    return CLOSED.labels(reason)
-
-
-@functools.cache
-def notified(outcome: str) -> Counter:
-    """The count in NOTIFIED of what became of them so, kept as those of `closed` are."""
-    return NOTIFIED.labels(outcome)
+def labelled(counter: Counter, value: str) -> Counter:
+    """The count for a value of a counter's one label. There are few; to look one up costs more than to count."""
+    return counter.labels(value)
 
 
 def socket_refused(code: str, address: str, reason: str) -> None:

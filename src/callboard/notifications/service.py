@@ -130,7 +130,7 @@ class NotificationService:
             ("rate_limited", created.rate_limited),
         ):
             if number:
-                telemetry.notified(outcome).inc(number)
+                telemetry.labelled(telemetry.NOTIFIED, outcome).inc(number)
         return created
 
     async def decide(

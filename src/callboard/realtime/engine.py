@@ -133,7 +133,7 @@ class Engine:
             self.accept(connection)
             self._wheel.remove(connection)
             self.by_transport[connection.sink.name] -= 1
-            telemetry.closed(reason).inc()
+            telemetry.labelled(telemetry.CLOSED, reason).inc()
             if reason in _LOGGED:
                 transport, address = connection.sink.name, connection.address
                 telemetry.log.info("socket.closed", reason=reason.value, transport=transport, address=address)
