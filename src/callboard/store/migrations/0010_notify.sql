@@ -123,7 +123,7 @@ begin
 end
 $$;
 comment on function callboard.check_data(jsonb) is
-  'Private. Raises SQLSTATE CB422 for what REST and Python callers cannot send.';
+  'Private. Raises SQLSTATE CB422 for what REST refuses of data, as far as jsonb holds it.';
 
 -- A function that gets parameters is another one for PostgreSQL: who may call it is remembered meanwhile.
 select set_config('callboard.notify_rights', coalesce(proacl::text, ''), true)
