@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -49,20 +50,29 @@ async def pool(dsn: str, database: Database, monkeypatch: pytest.MonkeyPatch) ->
     await opened.close()
 
 
+@asynccontextmanager
+async def growing(dsn: str, people: list[str]) -> AsyncIterator[None]:
+    """Within the block a host's transaction is open that has added to a group of these people; then it commits."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute(GROW, people)
+            yield
+    finally:
+        await connection.close()
+
+
 @pytest.mark.parametrize("change", CHANGES)
 async def test_while_many_wait_to_change_what_a_host_holds_others_go_on(dsn: str, pool: Database, change: str) -> None:
     do, inbox = CHANGES[change], Inbox(pool)
     id_ = await inbox.id_of(PEOPLE, group_key="g")
     other = await inbox.id_of("other")
-    connection = await asyncpg.connect(dsn)
-    async with connection.transaction():
-        await connection.execute(GROW, PEOPLE)
+    async with growing(dsn, PEOPLE):
         waiting = [asyncio.create_task(do(inbox, person, id_)) for person in PEOPLE]
         for _ in range(20):
             await inbox.titles("other")
         await do(inbox, "other", other)
         assert not [task for task in waiting if task.done()]
-    await connection.close()
     await asyncio.gather(*waiting)
     sent = [message.name for message in await inbox.sent() if message.rooms == ["user:held14"]]
     assert len(sent) == 1, "the change is told once, however often it was tried"
@@ -71,12 +81,9 @@ async def test_while_many_wait_to_change_what_a_host_holds_others_go_on(dsn: str
 async def test_what_is_read_after_the_wait_is_what_the_host_has_committed(dsn: str, pool: Database) -> None:
     inbox = Inbox(pool)
     id_ = await inbox.id_of("u1", group_key="g")
-    connection = await asyncpg.connect(dsn)
-    async with connection.transaction():
-        await connection.execute(GROW, ["u1"])
+    async with growing(dsn, ["u1"]):
         reading = asyncio.create_task(inbox.service.change("u1", id_, "read"))
         await inbox.titles("u2")
-    await connection.close()
     await reading
     (item,) = await inbox.items("u1")
     assert item["group"]["count"] == 2
@@ -87,15 +94,10 @@ async def test_who_waits_too_long_is_told_why(dsn: str, pool: Database, monkeypa
     monkeypatch.setattr(service, "Retries", partial(Retries, patience=0.0))
     inbox = Inbox(pool)
     id_ = await inbox.id_of("u1", group_key="g")
-    connection = await asyncpg.connect(dsn)
-    transaction = connection.transaction()
-    await transaction.start()
-    await connection.execute(GROW, ["u1"])
-    for do in CHANGES.values():
-        with pytest.raises(Locked, match="a transaction that is still open"):
-            await do(inbox, "u1", id_)
-    await transaction.rollback()
-    await connection.close()
+    async with growing(dsn, ["u1"]):
+        for do in CHANGES.values():
+            with pytest.raises(Locked, match="a transaction that is still open"):
+                await do(inbox, "u1", id_)
     await inbox.service.change("u1", id_, "read")
 
 
@@ -116,25 +118,20 @@ async def test_many_changes_of_one_who_is_held_keep_nobody_else_waiting(dsn: str
     id_ = await inbox.id_of("u1", group_key="g")
     other = await inbox.id_of("u2")
     changes: list[Change] = ["read", "unread", "archive"]
-    connection = await asyncpg.connect(dsn)
-    async with connection.transaction():
-        await connection.execute(GROW, ["u1"])
+    async with growing(dsn, ["u1"]):
         waiting = [asyncio.create_task(inbox.service.change("u1", id_, "read"))]
         await until(lambda: _is_held_up(inbox, "u1"))
         waiting += [asyncio.create_task(inbox.service.change("u1", id_, "read")) for _ in range(300)]
         for change in changes:
             await inbox.service.change("u2", other, change)
         assert not [task for task in waiting if task.done()]
-    await connection.close()
     await asyncio.gather(*waiting)
 
 
 async def test_when_the_server_ends_whoever_waits_is_told_so(dsn: str, pool: Database) -> None:
     inbox = Inbox(pool)
     id_ = await inbox.id_of("u1", group_key="g")
-    connection = await asyncpg.connect(dsn)
-    async with connection.transaction():
-        await connection.execute(GROW, ["u1"])
+    async with growing(dsn, ["u1"]):
         waiting: list[asyncio.Task[Any]] = [
             asyncio.create_task(inbox.service.change("u1", id_, "read")),
             asyncio.create_task(inbox.notify("u1")),
@@ -144,7 +141,6 @@ async def test_when_the_server_ends_whoever_waits_is_told_so(dsn: str, pool: Dat
         inbox.service.stop_waiting()
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [Locked] * 3
-    await connection.close()
 
 
 async def _is_held_up(inbox: Inbox, user: str) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from tests.clock import TurnedClock
@@ -13,6 +16,8 @@ from tests.unit.realtime.subscribed import World
 
 from callboard.realtime.connection import Connection
 from callboard.realtime.engine import Engine, EngineOptions
+
+Pair = tuple[socket.socket, socket.socket]
 
 OPTIONS = EngineOptions(max_unsent=1000, max_unsent_volatile=100, max_held=3, max_connections=3)
 
@@ -64,3 +69,14 @@ async def stage(clock: TurnedClock) -> Stage:
 @pytest.fixture
 async def world(clock: TurnedClock) -> World:
     return World(clock)
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[Pair]]:
+    """Thirty-two lines, of which neither end waits."""
+    with ExitStack() as stack:
+        made = [socket.socketpair() for _ in range(32)]
+        for end in (end for pair in made for end in pair):
+            end.setblocking(False)
+            stack.enter_context(end)
+        yield made

@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from tests.unit.realtime.conftest import Pair
 
 from callboard.realtime import ring as module
 from callboard.realtime.ring import ENTRIES, Ring
-
-Pair = tuple[socket.socket, socket.socket]
 
 
 @pytest.fixture
@@ -23,17 +22,6 @@ def ring() -> Ring:
         return Ring()
     except OSError as error:
         pytest.skip(f"this machine lets nobody have a ring: {error}")
-
-
-@pytest.fixture
-def pairs() -> Iterator[list[Pair]]:
-    """Thirty-two lines, of which neither end waits."""
-    with ExitStack() as stack:
-        made = [socket.socketpair() for _ in range(32)]
-        for end in (end for pair in made for end in pair):
-            end.setblocking(False)
-            stack.enter_context(end)
-        yield made
 
 
 def came(pair: Pair) -> bytes:

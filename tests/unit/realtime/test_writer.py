@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from structlog.testing import capture_logs
+from tests.unit.realtime.conftest import Pair
 
 from callboard.realtime import writer as module
 from callboard.realtime.ring import Ring
@@ -23,17 +21,6 @@ class Denied(Ring):
         raise OSError(errno.EPERM, "Operation not permitted")
 
 
-@pytest.fixture
-def ends() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
-    with ExitStack() as stack:
-        made = [socket.socketpair() for _ in range(2 * ENOUGH)]
-        for pair in made:
-            stack.enter_context(pair[0])
-            stack.enter_context(pair[1])
-            pair[0].setblocking(False)
-        yield made
-
-
 @pytest.fixture(params=["ring", "denied", "off"])
 def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Writer:
     if request.param == "denied":
@@ -42,25 +29,21 @@ def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> W
 
 
 @pytest.mark.parametrize("count", [0, 1, ENOUGH - 1, ENOUGH, 2 * ENOUGH])
-def test_each_gets_it_and_says_what_it_took(
-    writer: Writer, ends: list[tuple[socket.socket, socket.socket]], count: int
-) -> None:
+def test_each_gets_it_and_says_what_it_took(writer: Writer, pairs: list[Pair], count: int) -> None:
     for data in (b"one", b"three"):
-        assert writer.write([near.fileno() for near, _ in ends[:count]], data) == [len(data)] * count
-    assert [far.recv(100) for _, far in ends[:count]] == [b"onethree"] * count
+        assert writer.write([near.fileno() for near, _ in pairs[:count]], data) == [len(data)] * count
+    assert [far.recv(100) for _, far in pairs[:count]] == [b"onethree"] * count
 
 
-def test_an_error_is_nothing_taken(writer: Writer, ends: list[tuple[socket.socket, socket.socket]]) -> None:
-    ends[1][1].close()
-    taken = writer.write([-1, *(near.fileno() for near, _ in ends)], b"data")
+def test_an_error_is_nothing_taken(writer: Writer, pairs: list[Pair]) -> None:
+    pairs[1][1].close()
+    taken = writer.write([-1, *(near.fileno() for near, _ in pairs)], b"data")
     assert taken == [0, 4, 0, *[4] * (2 * ENOUGH - 2)]
 
 
-def test_where_there_may_be_none_that_is_told_once(
-    monkeypatch: pytest.MonkeyPatch, ends: list[tuple[socket.socket, socket.socket]]
-) -> None:
+def test_where_there_may_be_none_that_is_told_once(monkeypatch: pytest.MonkeyPatch, pairs: list[Pair]) -> None:
     monkeypatch.setattr(module, "Ring", Denied)
-    writer, sockets = Writer(), [near.fileno() for near, _ in ends]
+    writer, sockets = Writer(), [near.fileno() for near, _ in pairs]
     with capture_logs() as lines:
         writer.write(sockets[: ENOUGH - 1], b"few")
         assert lines == []
@@ -71,9 +54,7 @@ def test_where_there_may_be_none_that_is_told_once(
     ]
 
 
-def test_a_ring_that_fails_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, ends: list[tuple[socket.socket, socket.socket]]
-) -> None:
+def test_a_ring_that_fails_is_given_up(monkeypatch: pytest.MonkeyPatch, pairs: list[Pair]) -> None:
     class Failing(Ring):
         def __init__(self) -> None:
             self.failure = None
@@ -83,7 +64,7 @@ def test_a_ring_that_fails_is_given_up(
             return [4, *[0] * (2 * ENOUGH - 1)]
 
     monkeypatch.setattr(module, "Ring", Failing)
-    writer, sockets = Writer(), [near.fileno() for near, _ in ends]
+    writer, sockets = Writer(), [near.fileno() for near, _ in pairs]
     with capture_logs() as lines:
         assert writer.write(sockets, b"data") == [4, *[0] * (2 * ENOUGH - 1)]
         assert writer.write(sockets, b"data") == [4] * (2 * ENOUGH)
@@ -91,10 +72,10 @@ def test_a_ring_that_fails_is_given_up(
 
 
 def test_a_closed_one_gives_its_ring_back_and_writes_without(
-    ends: list[tuple[socket.socket, socket.socket]],
+    pairs: list[Pair],
 ) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    writer, sockets = Writer(), [near.fileno() for near, _ in ends]
+    writer, sockets = Writer(), [near.fileno() for near, _ in pairs]
     writer.write(sockets, b"data")
     writer.close()
     assert len(os.listdir("/proc/self/fd")) == before

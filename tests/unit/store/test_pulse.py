@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from structlog.testing import capture_logs
+from tests.loop import settle
 
 from callboard.clock import SystemClock
 from callboard.store import pulse
@@ -123,7 +124,7 @@ async def test_a_refusal_is_an_answer(watched: Pulse, prober: Prober) -> None:
 
 
 class Looks:
-    """asyncio, whose naps are counted."""
+    """asyncio, whose naps are counted and take no time."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -133,20 +134,20 @@ class Looks:
 
     async def sleep(self, seconds: float) -> None:
         self.count += 1
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(0)
 
 
 async def test_it_sleeps_while_nobody_waits(monkeypatch: pytest.MonkeyPatch, watched: Pulse) -> None:
     looks = Looks()
     monkeypatch.setattr(pulse, "asyncio", looks)
-    await asyncio.sleep(0.02)
+    await settle()
     assert looks.count == 0
     statement = Statement()
     watched.begin(statement)
     await until(lambda: looks.count >= 3)
     watched.end(statement)
     before = looks.count
-    await asyncio.sleep(0.02)
+    await settle()
     assert looks.count == before
 
 
